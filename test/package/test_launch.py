@@ -1,0 +1,181 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The launch files: always read, and with the launch package run up to the processes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+import importlib.util
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LAUNCH_FILES = sorted((REPOSITORY / 'launch').glob('*.launch.py'))
+
+needs_launch = pytest.mark.skipif(
+    importlib.util.find_spec('launch_ros') is None,
+    reason='launch and launch_ros come with a ROS 2 distribution only, there is no wheel of them',
+)
+
+
+def calls(path: Path, function: str) -> list[ast.Call]:
+    """Return the calls of a function by that name in a file."""
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == function
+    ]
+
+
+@pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda p: p.name)
+def test_file_describes_its_arguments(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert 'generate_launch_description' in functions
+    assert ast.get_docstring(tree)
+    declarations = calls(path, 'DeclareLaunchArgument')
+    assert declarations
+    for call in declarations:
+        assert {'default_value', 'description'} <= {keyword.arg for keyword in call.keywords}
+
+
+def test_camera_arguments_are_parameters_of_the_node() -> None:
+    """What camera.launch.py passes on exists in the node's parameter table."""
+    tree = ast.parse((REPOSITORY / 'launch' / 'camera.launch.py').read_text(encoding='utf-8'))
+    table = (REPOSITORY / 'diffphyscam_ros' / 'nodes' / 'parameters.py').read_text('utf-8')
+    passed = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id == 'PARAMETERS'
+    )
+    assert [name for name in passed if f"'{name}'" not in table] == []
+
+
+STUB = """#!{python}
+import json, os, pathlib, sys, uuid
+texts = [pathlib.Path(sys.argv[i + 1]).read_text()
+         for i, word in enumerate(sys.argv) if word == '--params-file']
+record = {{'program': pathlib.Path(sys.argv[0]).name, 'argv': sys.argv, 'parameters': texts}}
+path = pathlib.Path(os.environ['RECORDS'], uuid.uuid4().hex)
+path.write_text(json.dumps(record))
+"""
+RUN = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+path, *arguments = sys.argv[1:]
+service = LaunchService()
+service.include_launch_description(LaunchDescription([IncludeLaunchDescription(
+    PythonLaunchDescriptionSource(path),
+    launch_arguments=[a.split(':=', 1) for a in arguments])]))
+sys.exit(service.run())
+"""
+
+
+class Record:
+    """How a node's program was called."""
+
+    def __init__(self, program: str, argv: list[str], parameters: list[str]) -> None:
+        self.program, self.argv = program, argv
+        self.parameters: dict[str, object] = {}
+        for text in parameters:
+            for node in yaml.safe_load(text).values():
+                self.parameters |= node['ros__parameters']
+
+    def remap(self, name: str) -> str | None:
+        """Return what ``__ns`` or ``__node`` was set to."""
+        found = [word for word in self.argv if word.startswith(f'{name}:=')]
+        return found[0].partition(':=')[2] if found else None
+
+
+@pytest.fixture
+def run_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Record]]:
+    """Return a function that runs a launch file with programs that only write down their calls."""
+    programs, records = tmp_path / 'bin', tmp_path / 'records'
+    programs.mkdir()
+    records.mkdir()
+    for name in ('camera_node', 'demo_scene_node'):
+        (programs / name).write_text(STUB.format(python=sys.executable), encoding='utf-8')
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv('PATH', f'{programs}{os.pathsep}{os.environ["PATH"]}')
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))  # not the nodes of a workspace
+    monkeypatch.setenv('ROS_LOG_DIR', str(tmp_path / 'log'))
+    monkeypatch.setenv('RECORDS', str(records))
+
+    def run(name: str, *arguments: str) -> list[Record]:
+        command = [sys.executable, '-c', RUN, str(REPOSITORY / 'launch' / name), *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert result.returncode == 0, result.stdout + result.stderr
+        found = [Record(**json.loads(path.read_text('utf-8'))) for path in records.iterdir()]
+        return sorted(found, key=lambda record: (record.program, record.remap('__ns') or ''))
+
+    return run
+
+
+@needs_launch
+def test_camera_passes_on_what_was_given_only(run_launch: Callable[..., list[Record]]) -> None:
+    arguments = ('camera_name:=7', 'publish_optical_tf:=true', 'namespace:=robot', 'name:=eye')
+    (camera,) = run_launch('camera.launch.py', *arguments)
+    assert camera.parameters == {
+        'camera_name': '7',  # a name, whatever it looks like
+        'publish_optical_tf': True,
+        'use_sim_time': False,
+    }
+    assert (camera.remap('__ns'), camera.remap('__node')) == ('/robot', 'eye')
+
+
+@needs_launch
+def test_arguments_override_the_parameter_file(
+    run_launch: Callable[..., list[Record]], tmp_path: Path
+) -> None:
+    file = tmp_path / 'camera.yaml'
+    text = '/**:\n  ros__parameters:\n    iso: 200.0\n    world_frame: map\n    device: cpu\n'
+    file.write_text(text, encoding='utf-8')
+    (camera,) = run_launch('camera.launch.py', f'params_file:={file}', 'world_frame:=odom')
+    expected = {'iso': 200.0, 'world_frame': 'odom', 'device': 'cpu', 'use_sim_time': False}
+    assert camera.parameters == expected
+
+
+@needs_launch
+def test_demo_starts_camera_and_world(run_launch: Callable[..., list[Record]]) -> None:
+    camera, world = run_launch('demo.launch.py', 'speed:=2')
+    assert (camera.program, world.program) == ('camera_node', 'demo_scene_node')
+    assert camera.parameters['device'] == 'cpu'
+    assert Path(str(camera.parameters['scene_file'])).is_file()
+    assert Path(str(camera.parameters['calibration_file'])).is_file()
+    assert world.parameters == {'camera': 'camera', 'speed': 2.0, 'use_sim_time': False}
+
+
+@needs_launch
+def test_each_of_several_cameras_has_its_own_namespace_and_file(
+    run_launch: Callable[..., list[Record]], tmp_path: Path
+) -> None:
+    text = '/**:\n  ros__parameters:\n    iso: 400.0\n'
+    (tmp_path / 'b.yaml').write_text(text, encoding='utf-8')
+    cameras = run_launch(
+        'multi_camera.launch.py', 'cameras:=a,b', f'params_folder:={tmp_path}', 'device:=cpu'
+    )
+    assert [camera.remap('__ns') for camera in cameras] == ['/a', '/b']
+    assert [camera.parameters['camera_name'] for camera in cameras] == ['a', 'b']
+    assert [camera.parameters['device'] for camera in cameras] == ['cpu', 'cpu']
+    assert [camera.parameters.get('iso') for camera in cameras] == [None, 400.0]
+
+
+def test_rviz_shows_the_topics_of_the_demo() -> None:
+    config = yaml.safe_load((REPOSITORY / 'config' / 'demo.rviz').read_text(encoding='utf-8'))
+    displays = config['Visualization Manager']['Displays']
+    topics = {
+        (d['Class'].rpartition('/')[2], d['Topic']['Value']) for d in displays if 'Topic' in d
+    }
+    assert {('Image', '/image_raw'), ('MarkerArray', '/camera/scene')} <= topics
+    assert {'TF', 'Camera'} <= {display['Class'].rpartition('/')[2] for display in displays}
