@@ -1,0 +1,26 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""What the camera gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from diffphyscam_ros.camera.settings import CameraSettings
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture and what it was taken with.
+
+    :param image: (..., H, W, 3) digital values in [0, 1].
+    :param settings: the snapshot of settings it was taken with.
+    :param frame_number: with the camera's seed it determines the noise of this frame.
+    :param stamp: seconds, or None where the caller keeps no clock.
+    """
+
+    image: torch.Tensor
+    settings: CameraSettings
+    frame_number: int
+    stamp: float | None = None

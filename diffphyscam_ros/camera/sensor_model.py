@@ -1,0 +1,263 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""What calibration finds: a camera body with its lens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diffphyscam_ros.camera.arrays import Colour
+from diffphyscam_ros.camera.intrinsics import Intrinsics, Scalar
+from diffphyscam_ros.camera.lens_models import check_coefficients, COEFFICIENTS, Coefficients
+from diffphyscam_ros.camera.response import KINDS
+from diffphyscam_ros.camera.settings import CameraSettings
+
+Pair = tuple[float, float] | torch.Tensor
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What is known about one field of the sensor model.
+
+    :param unit: as written in the YAML file; '' for words and flags.
+    :param about: one line for people.
+    :param size: 1 for a number, n for n numbers, None for any count.
+    :param low: smallest allowed value.
+    :param high: largest allowed value.
+    :param open_low: ``low`` itself is not allowed.
+    :param whole: only integers.
+    :param choices: the allowed words; such a field is no number.
+    :param flag: true or false.
+    :param optional: may be None.
+    """
+
+    unit: str
+    about: str
+    size: int | None = 1
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    whole: bool = False
+    choices: tuple[str, ...] = ()
+    flag: bool = False
+    optional: bool = False
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the field holds numbers (and so has a unit in the YAML file)."""
+        return not (self.choices or self.flag)
+
+
+def _field(default: Any, unit: str, about: str, **limits: Any) -> Any:
+    return field(default=default, metadata={'parameter': Parameter(unit, about, **limits)})
+
+
+@dataclass(frozen=True)
+class SensorModel:
+    """A camera body with a lens (CAMERA_MODEL.md, "What calibration finds").
+
+    Every number may be a float, a tuple, or a tensor that requires grad; the picture is
+    differentiable in all but the sizes and seeds. ``PARAMETERS`` lists the fields with unit and
+    range; ``dataclasses.replace`` changes some.
+
+    :raises ValueError: for a value out of range, naming field, value and what is allowed.
+    """
+
+    name: str = 'ideal'
+    image_width: int = _field(640, 'px', 'columns', low=1, whole=True)
+    image_height: int = _field(480, 'px', 'rows', low=1, whole=True)
+    pixel_size: Scalar = _field(6e-6, 'm', 'pixel pitch C', low=0, open_low=True)
+    focal_scale: Pair = _field(
+        (1.0, 1.0), '1', 'fx and fy of K in units of f/C', size=2, low=0, open_low=True
+    )
+    principal_point: Pair | None = _field(
+        None, 'px', 'cx and cy of K; null = the centre', size=2, optional=True
+    )
+    quantum_efficiency: Colour = _field(
+        (1.0, 1.0, 1.0), '1', 'QE of red, green, blue', size=3, low=0
+    )
+    scene_illuminance: Scalar = _field(1000.0, 'lux', 'P, at radiance 1', low=0, open_low=True)
+    defocus_gain: Scalar = _field(1.0, '1', 'a; 0 = everything sharp', low=0)
+    defocus_dead_zone: Scalar = _field(0.0, 'm', 'b, depth range that stays sharp', low=0)
+    max_coc: Scalar = _field(31.0, 'px', 'largest blur diameter', low=1, high=101)
+    psf: str = _field('gaussian', '', 'shape of the blur', choices=('gaussian', 'disk'))
+    vignetting_gain: Scalar = _field(0.0, '1', 'G_v; 1 = cos^4', low=0, high=1)
+    aggregator_gain: Scalar = _field(
+        1e8, 'e-/(lux.m2.s)', 'G_a, electrons gathered', low=0, open_low=True
+    )
+    response_type: str = _field('linear', '', 'shape of the response curve', choices=KINDS)
+    response_gains: Colour = _field((1.0, 1.0, 1.0), '1', 'g of red, green, blue', size=3)
+    response_biases: Colour = _field((0.0, 0.0, 0.0), '1', 'o of red, green, blue', size=3)
+    response_gamma: Scalar = _field(1.0, '1', 'exponent of the gamma response', low=0)
+    dark_current: Colour = _field((0.0, 0.0, 0.0), 'e-/s', 'D of each channel', size=3, low=0)
+    shot_noise_gain: Colour = _field(
+        (0.0, 0.0, 0.0), 'sqrt(e-)', 'n_s of each channel', size=3, low=0
+    )
+    read_noise: Colour = _field(
+        (0.0, 0.0, 0.0), 'e-', 'sigma_r of the fixed pattern', size=3, low=0
+    )
+    fixed_pattern_seed: int = _field(1234, '1', 'which fixed pattern', whole=True)
+    distortion_model: str = _field(
+        'plumb_bob', '', 'lens model of CameraInfo', choices=tuple(COEFFICIENTS)
+    )
+    distortion_coefficients: Coefficients = _field(
+        (), '1', "in CameraInfo's order; [] = no distortion", size=None
+    )
+    focus_breathing: bool = _field(False, '', 'K follows the focus distance', flag=True)
+    settings: CameraSettings = field(default_factory=CameraSettings)
+
+    def __post_init__(self) -> None:
+        """Check every field and turn lists and integers into tuples and floats."""
+        for name, parameter in PARAMETERS.items():
+            object.__setattr__(self, name, _checked(name, getattr(self, name), parameter))
+        check_coefficients(self.distortion_model, self.distortion_coefficients)
+        gamma = torch.as_tensor(self.response_gamma).detach()
+        if self.response_type == 'gamma' and not bool((gamma > 0).all()):
+            raise ValueError(
+                f'response_gamma = {self.response_gamma}: must be > 0 where response_type is '
+                "'gamma'"
+            )
+        if not isinstance(self.settings, CameraSettings):
+            raise ValueError(f'settings = {self.settings!r}: must be CameraSettings')
+
+    @classmethod
+    def load(cls, path: str | Path) -> SensorModel:
+        """Read our YAML, or the reference implementation's JSON.
+
+        :raises ValueError: naming the file and every unknown, missing or bad entry.
+        """
+        from diffphyscam_ros.camera.sensor_model_io import load
+
+        return load(Path(path))
+
+    def save(self, path: str | Path) -> None:
+        """Write our YAML; the file is replaced at once or not at all."""
+        from diffphyscam_ros.camera.sensor_model_io import save
+
+        save(self, Path(path))
+
+    @classmethod
+    def preset(cls, name: str) -> SensorModel:
+        """Load one of the cameras in config/cameras by the name of its file.
+
+        :raises ValueError: for an unknown name, listing those there are.
+        """
+        from diffphyscam_ros.camera.presets import preset_path
+
+        return cls.load(preset_path(name))
+
+    def intrinsics(self, settings: CameraSettings | None = None) -> Intrinsics:
+        """Return K as published in camera_info, for these settings or the nominal ones.
+
+        fx = focal_scale·f/C; with ``focus_breathing`` f is replaced by the distance of the image
+        plane, v = f·U / (U − f).
+        """
+        settings = settings or self.settings
+        focal = settings.focal_length
+        if self.focus_breathing:
+            focal = focal / (1 - focal / settings.focus_distance)
+        scale = focal / self.pixel_size
+        if self.principal_point is None:
+            cx: Scalar = (self.image_width - 1) / 2.0
+            cy: Scalar = (self.image_height - 1) / 2.0
+        else:
+            cx, cy = self.principal_point[0], self.principal_point[1]
+        return Intrinsics(
+            self.image_width,
+            self.image_height,
+            self.focal_scale[0] * scale,
+            self.focal_scale[1] * scale,
+            cx,
+            cy,
+        )
+
+    def resized(self, width: int, height: int) -> SensorModel:
+        """Return the same body and lens giving pictures of another size, as by binning.
+
+        The horizontal field of view stays: the pixels grow by W₀/W, the rows are cut or added
+        symmetrically. Neighbours are averaged, not summed, so brightness stays (G_a shrinks by
+        the square); the largest blur keeps its size on the sensor.
+        """
+        ratio = width / self.image_width
+        centre = ((self.image_width - 1) / 2.0, (self.image_height - 1) / 2.0)
+        new_centre = ((width - 1) / 2.0, (height - 1) / 2.0)
+        point = self.principal_point
+        if isinstance(point, torch.Tensor):
+            point = (point - point.new_tensor(centre)) * ratio + point.new_tensor(new_centre)
+        elif point is not None:
+            point = (
+                (point[0] - centre[0]) * ratio + new_centre[0],
+                (point[1] - centre[1]) * ratio + new_centre[1],
+            )
+        coc = self.max_coc * ratio
+        coc = coc.clamp(1.0, 101.0) if isinstance(coc, torch.Tensor) else min(max(coc, 1), 101)
+        return replace(
+            self,
+            image_width=width,
+            image_height=height,
+            pixel_size=self.pixel_size / ratio,
+            aggregator_gain=self.aggregator_gain * ratio**2,
+            max_coc=coc,
+            principal_point=point,
+        )
+
+
+PARAMETERS: dict[str, Parameter] = {
+    item.name: item.metadata['parameter']
+    for item in fields(SensorModel)
+    if 'parameter' in item.metadata
+}
+"""The fields of the sensor model but name and settings, with unit, range and description."""
+
+
+def _range_text(parameter: Parameter) -> str:
+    kind = 'an integer' if parameter.whole else 'a number'
+    if parameter.size != 1:
+        kind = f'{parameter.size or "any count of"} numbers'
+    if parameter.low > -math.inf:
+        kind += f' {">" if parameter.open_low else ">="} {parameter.low:g}'
+    if parameter.high < math.inf:
+        kind += f' and <= {parameter.high:g}'
+    if parameter.unit:
+        kind += f' [{parameter.unit}]'
+    return kind + (', or null' if parameter.optional else '')
+
+
+def _checked(name: str, value: Any, parameter: Parameter) -> Any:
+    """Return a field's value in its canonical type, or refuse it."""
+    if parameter.flag:
+        if not isinstance(value, bool):
+            raise ValueError(f'{name} = {value!r}: must be true or false')
+        return value
+    if parameter.choices:
+        if value not in parameter.choices:
+            raise ValueError(f'{name} = {value!r}: must be one of {", ".join(parameter.choices)}')
+        return value
+    if value is None and parameter.optional:
+        return None
+    error = ValueError(f'{name} = {value!r}: must be {_range_text(parameter)}')
+    if isinstance(value, (bool, str)):
+        raise error
+    try:
+        numbers = torch.as_tensor(value, dtype=torch.float64).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise error from None
+    if parameter.size == 1:
+        shaped = numbers.ndim == 0 or (isinstance(value, torch.Tensor) and numbers.ndim == 1)
+    else:
+        shaped = 1 <= numbers.ndim <= 2 and parameter.size in (None, numbers.shape[-1])
+    low_enough = numbers > parameter.low if parameter.open_low else numbers >= parameter.low
+    good = numbers.isfinite() & low_enough & (numbers <= parameter.high)
+    if not shaped or not bool(good.all()):
+        raise error
+    if parameter.whole:
+        if bool((numbers != numbers.round()).any()):
+            raise error
+        return int(value)
+    if isinstance(value, torch.Tensor):
+        return value
+    return float(value) if parameter.size == 1 else tuple(float(number) for number in value)

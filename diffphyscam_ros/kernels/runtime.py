@@ -1,0 +1,86 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""How the CPU kernels are compiled, cached and threaded: one decorator for all of them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+
+Function = TypeVar('Function', bound=Callable[..., Any])
+
+
+def _writable_cache() -> bool:
+    """Return whether compiled kernels can be kept, having looked where numba would put them."""
+    chosen = os.environ.get('NUMBA_CACHE_DIR')
+    candidates = [Path(chosen)] if chosen else [Path(__file__).parent / '__pycache__']
+    if not chosen:
+        candidates.append(Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'numba')
+    for folder in candidates:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return True
+        except OSError:
+            continue
+    warnings.warn(
+        f'compiled kernels cannot be kept: {" and ".join(map(str, candidates))} cannot be '
+        'written. Each start will compile them anew (up to a minute). '
+        'Set NUMBA_CACHE_DIR to a folder that can be written.',
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return False
+
+
+CACHE = _writable_cache()
+
+
+def _pick_threading_layer() -> str:
+    """Choose a layer that may be entered from several Python threads, as a ROS executor does."""
+    if 'NUMBA_THREADING_LAYER' in os.environ:
+        return os.environ['NUMBA_THREADING_LAYER']
+    try:
+        from numba.np.ufunc import omppool  # noqa: F401
+    except ImportError:
+        warnings.warn(
+            "numba's OpenMP layer is missing (install libgomp1): kernels run in numba's "
+            'workqueue, which must not be entered from two Python threads at once.',
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return 'workqueue'
+    return 'omp'
+
+
+numba.config.THREADING_LAYER = _pick_threading_layer()
+
+
+def kernel(
+    *, parallel: bool = False, fastmath: bool = False, inline: bool = False
+) -> Callable[[Function], Function]:
+    """Compile a function with numba: no GIL, kept on disk where possible.
+
+    :param inline: copy the code into every caller. A small function that takes arrays and is
+        called from several places otherwise costs more for the call than for its work.
+    """
+
+    def decorate(function: Function) -> Function:
+        # The numpy error model (x / 0 = inf) has no branch to an exception, which would keep
+        # every loop with a division from being vectorized.
+        compiled = numba.njit(
+            nogil=True,
+            cache=CACHE,
+            parallel=parallel,
+            fastmath=fastmath,
+            forceinline=inline,
+            error_model='numpy',
+        )
+        return cast(Function, compiled(function))
+
+    return decorate

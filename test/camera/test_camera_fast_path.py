@@ -1,0 +1,201 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The fused kernels against the torch reference, value by value."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+import math
+import threading
+import warnings
+
+import numba
+import numpy as np
+import pytest
+import torch
+
+from diffphyscam_ros.camera import (
+    CameraSettings,
+    fast_path,
+    physical_camera,
+    PhysicalCamera,
+    SensorModel,
+    STAGES,
+)
+from diffphyscam_ros.camera.noise import normal_deviates, SHOT_STREAM, WORD
+from diffphyscam_ros.kernels.buffers import BufferPool
+from diffphyscam_ros.kernels.noise import normal_picture
+
+SETTINGS = CameraSettings(2.0, 0.01, 200.0, 0.0036, 0.7)
+SENSOR = replace(SensorModel.preset('generic_vga').resized(80, 60), max_coc=15.0, defocus_gain=5.0)
+
+
+def pictures(camera: PhysicalCamera, settings: CameraSettings = SETTINGS):
+    view = camera.source_intrinsics(settings)
+    generator = torch.Generator().manual_seed(4)
+    radiance = torch.rand(view.height, view.width, 3, generator=generator)
+    depth = torch.rand(view.height, view.width, generator=generator) * 3 + 0.2
+    depth[:5], depth[5:8], depth[8:10] = 0.0, math.inf, math.nan
+    return radiance, depth
+
+
+def both(camera: PhysicalCamera, *args, **named) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the picture of the kernels and of the reference, having seen which ran."""
+    radiance, *rest = args
+    calls = []
+    original = fast_path.develop
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fast_path, 'develop', lambda *a: calls.append(1) or original(*a))
+        fast = camera(radiance, *rest, **named).image
+        assert len(calls) == 1
+        slow = camera(radiance.clone().requires_grad_(), *rest, **named).image.detach()
+        assert len(calls) == 1
+    return fast, slow
+
+
+@pytest.mark.parametrize('seed', [0, 9, -1, 2**40 + 3])
+def test_kernel_noise_is_the_reference_noise(seed: int) -> None:
+    out = np.empty((37, 53, 3), dtype=np.float32)
+    normal_picture(seed & WORD, 12, SHOT_STREAM, out)
+    expected = normal_deviates((37, 53, 3), 12, seed, dtype=torch.float64)
+    np.testing.assert_allclose(out, expected, rtol=0, atol=2e-6)
+
+
+SUBSETS = [STAGES, *[STAGES[:n] for n in range(6)], STAGES[3:], ('noise',)]
+
+
+@pytest.mark.parametrize('stages', SUBSETS)
+def test_kernels_equal_the_reference(stages: tuple[str, ...]) -> None:
+    camera = PhysicalCamera(SENSOR, stages, seed=3)
+    fast, slow = both(camera, *pictures(camera), SETTINGS, 17)
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('soft', [False, True])
+@pytest.mark.parametrize('kind', ['linear', 'gamma', 'sigmoid'])
+def test_response_kernels_equal_the_reference(kind: str, soft: bool) -> None:
+    sensor = replace(
+        SENSOR,
+        response_type=kind,
+        response_gamma=0.45,
+        response_gains=(0.5, 2.0, 1.0),
+        response_biases=(-0.1, 0.0, 0.1),
+    )
+    camera = PhysicalCamera(sensor, soft_clamp=soft)
+    settings = replace(SETTINGS, iso=900.0)
+    fast, slow = both(camera, *pictures(camera), settings)
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'psf': 'disk'},
+        {'defocus_gain': 0.0},
+        {'defocus_dead_zone': 0.5},
+        {'vignetting_gain': 0.0},
+        {'distortion_coefficients': ()},
+        {'shot_noise_gain': (0.0, 0.0, 0.0)},
+        {'shot_noise_gain': (0.0, 1e-2, 0.0)},
+        {'read_noise': (0.0, 0.0, 0.0)},
+        {'distortion_model': 'equidistant', 'distortion_coefficients': (0.01, 0.0, 0.0, 0.0)},
+        {'principal_point': (30.2, 35.7), 'focus_breathing': True},
+    ],
+)
+@pytest.mark.parametrize('focus', [0.7, math.inf])
+def test_other_sensors_equal_the_reference(change: dict, focus: float) -> None:
+    camera = PhysicalCamera(replace(SENSOR, **change), seed=1)
+    settings = replace(SETTINGS, focus_distance=focus)
+    fast, slow = both(camera, *pictures(camera, settings), settings, 2)
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
+
+
+def test_a_folding_lens_equals_the_reference() -> None:
+    sensor = replace(SENSOR, distortion_coefficients=(-1.2, 0.0, 0.0, 0.0, 0.0))
+    camera = PhysicalCamera(sensor)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        fast, slow = both(camera, *pictures(camera), SETTINGS)
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
+
+
+def test_other_layouts_and_types_equal_the_reference() -> None:
+    camera = PhysicalCamera(SENSOR)
+    radiance, depth = pictures(camera)
+    expected = camera(radiance, depth, SETTINGS).image
+    turned = radiance.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+    assert torch.equal(camera(turned, depth.double(), SETTINGS).image, expected)
+    settings = CameraSettings(torch.tensor(2.0), 0.01, torch.tensor([200.0]), 0.0036, 0.7)
+    assert torch.equal(camera(radiance, depth, settings).image, expected)
+    half = camera(radiance.half(), depth.half(), SETTINGS).image
+    assert half.dtype == torch.float32
+    double = camera(radiance.double(), depth.double(), SETTINGS).image
+    torch.testing.assert_close(double.float(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_batches_and_other_types_take_the_reference(monkeypatch) -> None:
+    camera = PhysicalCamera(SENSOR)
+    radiance, depth = pictures(camera)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError('the fast path ran')
+
+    monkeypatch.setattr(fast_path, 'develop', refuse)
+    camera(radiance.requires_grad_(), depth, SETTINGS)
+    aperture = torch.tensor(2.0, requires_grad=True)
+    camera(radiance.detach(), depth, replace(SETTINGS, aperture=aperture))
+    gain = torch.tensor(0.5, requires_grad=True)
+    PhysicalCamera(replace(SENSOR, vignetting_gain=gain))(radiance.detach(), depth, SETTINGS)
+    camera(radiance.detach()[None], depth[None], SETTINGS)
+    camera(radiance.detach(), depth, replace(SETTINGS, iso=torch.tensor([100.0, 200.0])))
+    with torch.no_grad(), pytest.raises(AssertionError, match='the fast path ran'):
+        camera(radiance, depth, replace(SETTINGS, aperture=aperture))
+    assert physical_camera.STAGES == camera.stages
+
+
+def test_a_held_picture_is_never_overwritten() -> None:
+    camera = PhysicalCamera(SENSOR)
+    radiance, depth = pictures(camera)
+    held = [camera(radiance * i, depth, SETTINGS, i).image for i in range(4)]
+    views = [image[1:3].numpy() for image in held]
+    copies = [image.clone() for image in held]
+    for i in range(20):
+        camera(radiance, depth, SETTINGS, 50 + i)
+    for image, copy, view in zip(held, copies, views, strict=True):
+        assert torch.equal(image, copy)
+        assert np.array_equal(view, copy[1:3].numpy())
+
+
+def test_the_pool_reuses_only_what_nobody_holds() -> None:
+    pool = BufferPool(keep=3)
+    first = pool.take(4, 5)
+    address = first.ctypes.data
+    assert pool.take(4, 5).ctypes.data != address
+    tensor = torch.from_numpy(first)[1:]
+    del first
+    assert address not in {pool.take(4, 5).ctypes.data for _ in range(3)}
+    del tensor
+    assert pool.take(4, 5).ctypes.data == address
+    assert pool.take(4, 6).shape == (4, 6)
+
+
+def test_pictures_do_not_depend_on_threads() -> None:
+    camera = PhysicalCamera(SENSOR)
+    radiance, depth = pictures(camera)
+    expected = camera(radiance, depth, SETTINGS, 5).image
+    threads = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        assert torch.equal(camera(radiance, depth, SETTINGS, 5).image, expected)
+    finally:
+        numba.set_num_threads(threads)
+    results: list[torch.Tensor] = []
+
+    def work() -> None:
+        results.extend(camera(radiance, depth, SETTINGS, 5).image for _ in range(10))
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(results) == 30 and all(torch.equal(result, expected) for result in results)

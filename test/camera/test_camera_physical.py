@@ -1,0 +1,321 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""PhysicalCamera: composition, order, gradients through everything, robustness."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+from diffphyscam_ros.camera import (
+    add_noise,
+    CameraSettings,
+    circle_of_confusion,
+    defocus,
+    distort,
+    expose,
+    Frame,
+    Intrinsics,
+    PhysicalCamera,
+    respond,
+    SensorModel,
+    STAGES,
+    vignette,
+)
+
+SETTINGS = CameraSettings(2.0, 0.02, 150.0, 0.004, 0.8)
+SENSOR = SensorModel(
+    image_width=9,
+    image_height=7,
+    pixel_size=4e-4,
+    quantum_efficiency=(0.4, 0.5, 0.6),
+    defocus_gain=8.0,
+    max_coc=9.0,
+    vignetting_gain=0.6,
+    aggregator_gain=6e3,
+    response_gains=(0.9, 1.0, 1.1),
+    response_biases=(0.02, 0.03, 0.04),
+    response_gamma=0.6,
+    dark_current=(1e-2, 2e-2, 3e-2),
+    shot_noise_gain=(1e-3, 2e-3, 1e-3),
+    read_noise=(1e-5, 2e-5, 1e-5),
+    distortion_coefficients=(-0.05, 0.01, 1e-3, -1e-3, 0.0),
+)
+
+
+def scene(view: Intrinsics, dtype=torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    size = (view.height, view.width)
+    radiance = torch.rand(*size, 3, dtype=dtype, generator=generator) * 0.8 + 0.1
+    depth = torch.rand(*size, dtype=dtype, generator=generator) * 0.3 + 0.9
+    return radiance, depth
+
+
+def reference(frame_stages, sensor, radiance, depth, settings, frame, source):
+    """Apply the stage functions one after the other, as CAMERA_MODEL.md lists them."""
+    target, image = sensor.intrinsics(settings), radiance
+    if 'distortion' in frame_stages:
+        k = sensor.distortion_coefficients
+        image, depth = distort(image, depth, source, target, sensor.distortion_model, k)
+    grid = target if 'distortion' in frame_stages else source
+    if 'vignetting' in frame_stages:
+        image = vignette(image, grid, sensor.vignetting_gain)
+    if 'defocus' in frame_stages:
+        s = settings
+        lens = s.aperture, s.focal_length, s.focus_distance, sensor.pixel_size
+        limits = sensor.defocus_gain, sensor.defocus_dead_zone, sensor.max_coc
+        image = defocus(image, circle_of_confusion(depth, *lens, *limits), sensor.psf)
+    if 'exposure' in frame_stages:
+        light = sensor.scene_illuminance, sensor.aggregator_gain, sensor.dark_current
+        body = sensor.pixel_size, sensor.quantum_efficiency
+        image = expose(image, settings.aperture, settings.exposure_time, *body, *light)
+    if 'noise' in frame_stages:
+        gains = sensor.shot_noise_gain, sensor.read_noise
+        image = add_noise(image, *gains, 5, frame, sensor.fixed_pattern_seed)
+    if 'response' in frame_stages:
+        curve = sensor.response_type, sensor.response_gains, sensor.response_biases
+        image = respond(image, settings.iso, *curve, sensor.response_gamma)
+    return image
+
+
+SUBSETS = [STAGES, *[STAGES[:n] for n in range(6)], STAGES[3:], STAGES[5:]]
+
+
+@pytest.mark.parametrize('stages', SUBSETS)
+@pytest.mark.parametrize('psf', ['gaussian', 'disk'])
+def test_any_subset_runs_in_the_models_order(stages: tuple[str, ...], psf: str) -> None:
+    sensor = replace(SENSOR, psf=psf)
+    camera = PhysicalCamera(sensor, stages[::-1], seed=5)
+    assert camera.stages == stages
+    view = camera.source_intrinsics(SETTINGS)
+    radiance, depth = scene(view)
+    frame = camera(radiance, depth, SETTINGS, frame_number=12, stamp=3.5)
+    assert isinstance(frame, Frame) and frame.settings is SETTINGS
+    assert frame.frame_number == 12 and frame.stamp == 3.5
+    expected = reference(stages, sensor, radiance, depth, SETTINGS, 12, view)
+    torch.testing.assert_close(frame.image, expected)
+
+
+def test_the_whole_chain_against_its_equations() -> None:
+    """Without lens distortion and blur every pixel stands alone: eqs. 1 and 3 to 5 in NumPy."""
+    sensor = replace(SENSOR, distortion_coefficients=(), read_noise=(0.0,) * 3)
+    sensor = replace(sensor, shot_noise_gain=(0.0,) * 3, defocus_gain=0.0)
+    view = sensor.intrinsics(SETTINGS)
+    radiance, depth = scene(view)
+    image = PhysicalCamera(sensor)(radiance, depth, SETTINGS).image
+    u, v = np.meshgrid(np.arange(9) - 4.0, np.arange(7) - 3.0)
+    theta = np.arctan(np.hypot(u, v) * 4e-4 / 0.004)
+    light = radiance.numpy() * (1 - 0.6 + 0.6 * np.cos(theta) ** 4)[..., None]
+    x = light * 6e3 * 1000.0 * 4e-4**2 * 0.02 * np.array([0.4, 0.5, 0.6]) / 2.0**2
+    x = x + 0.02 * np.array([1e-2, 2e-2, 3e-2])
+    digital = np.array([0.9, 1.0, 1.1]) * 150.0 * x + np.array([0.02, 0.03, 0.04])
+    assert 0.1 < digital.mean() < 0.9
+    np.testing.assert_allclose(image, np.clip(digital, 0, 1), rtol=1e-12)
+
+
+DIFFERENTIABLE = {
+    'pixel_size': 1e-4,
+    'focal_scale': 1.0,
+    'principal_point': 1.0,
+    'quantum_efficiency': 1.0,
+    'scene_illuminance': 1e3,
+    'defocus_gain': 1.0,
+    'vignetting_gain': 1.0,
+    'aggregator_gain': 1e4,
+    'response_gains': 1.0,
+    'response_biases': 1.0,
+    'response_gamma': 1.0,
+    'dark_current': 1e-2,
+    'shot_noise_gain': 1e-3,
+    'read_noise': 1e-5,
+    'distortion_coefficients': 1.0,
+}
+"""Continuous numbers of the sensor model with their scale: steps of gradcheck fit to order one."""
+
+SETTING_SCALES = {
+    'aperture': 1.0,
+    'exposure_time': 0.01,
+    'iso': 100.0,
+    'focal_length': 1e-3,
+    'focus_distance': 1.0,
+}
+
+
+@pytest.mark.parametrize('kind', ['linear', 'gamma', 'sigmoid'])
+def test_gradients_through_the_whole_camera(kind: str) -> None:
+    """Every setting and every continuous number of the sensor, radiance and depth, at once."""
+    base = replace(SENSOR, response_type=kind, principal_point=(4.1, 2.9), focus_breathing=True)
+    if kind == 'gamma':  # its curve begins at S·X = 1
+        base = replace(base, aggregator_gain=9e4, response_gains=(0.2, 0.3, 0.25))
+    names, scales = list(DIFFERENTIABLE), DIFFERENTIABLE | SETTING_SCALES
+    view = PhysicalCamera(base).source_intrinsics(SETTINGS)
+    radiance, depth = scene(view)
+    values = [getattr(base, n) for n in names] + [getattr(SETTINGS, n) for n in SETTING_SCALES]
+    inputs = [
+        (torch.tensor(v, dtype=torch.float64) / scales[n]).requires_grad_()
+        for n, v in zip([*names, *SETTING_SCALES], values, strict=True)
+    ]
+
+    def run(radiance, depth, *numbers):
+        scaled = {n: v * scales[n] for n, v in zip(scales, numbers, strict=True)}
+        settings = CameraSettings(**{n: scaled.pop(n) for n in SETTING_SCALES})
+        camera = PhysicalCamera(replace(base, **scaled), seed=2, soft_clamp=True)
+        # A view that stays put: the focal length then also zooms.
+        return camera(radiance, depth, settings, 3, intrinsics=view).image[2:5, 2:6]
+
+    tolerances = {'atol': 1e-5, 'rtol': 1e-3, 'eps': 1e-6, 'fast_mode': True}
+    pictures = radiance.requires_grad_(), depth.requires_grad_()
+    assert gradcheck(run, (*pictures, *inputs), **tolerances)
+    run(radiance, depth, *inputs).square().sum().backward()
+    for name, number in zip([*names, *SETTING_SCALES], inputs, strict=True):
+        if kind == 'gamma' or name != 'response_gamma':
+            assert (number.grad != 0).all(), name
+    assert (radiance.grad != 0).any() and (depth.grad != 0).any()
+
+
+def test_every_setting_and_number_is_covered_by_the_gradient_test() -> None:
+    discrete = {
+        'name', 'image_width', 'image_height', 'psf', 'response_type', 'fixed_pattern_seed',
+        'distortion_model', 'focus_breathing', 'settings',
+    }  # fmt: skip
+    # Their gradients are those of a switch and of a cut: see test_defocus*.py.
+    thresholds = {'defocus_dead_zone', 'max_coc'}
+    assert {f.name for f in fields(SensorModel)} == set(DIFFERENTIABLE) | discrete | thresholds
+    assert {f.name for f in fields(CameraSettings)} == set(SETTING_SCALES)
+
+
+def test_source_view_covers_the_distorted_picture() -> None:
+    camera = PhysicalCamera(replace(SENSOR, distortion_coefficients=(-0.2, 0.05, 0.0, 0.0, 0.0)))
+    view, target = camera.source_intrinsics(SETTINGS), camera.sensor.intrinsics(SETTINGS)
+    assert view.width > target.width and view.height > target.height and view.fx == target.fx
+    flat = PhysicalCamera(camera.sensor, ('distortion',))
+    image = flat(torch.ones(view.height, view.width, 3), None, SETTINGS).image
+    torch.testing.assert_close(image, torch.ones(7, 9, 3))
+    pincushion = PhysicalCamera(replace(SENSOR, distortion_coefficients=(0.2, 0.0, 0.0, 0.0, 0.0)))
+    assert pincushion.source_intrinsics(SETTINGS) == target
+    without = PhysicalCamera(camera.sensor, STAGES[1:])
+    assert without.source_intrinsics(SETTINGS) == target
+
+
+def test_missing_source_is_black_and_said_once() -> None:
+    camera = PhysicalCamera(
+        replace(SENSOR, distortion_coefficients=(-0.4, 0.0, 0.0, 0.0, 0.0)), ('distortion',)
+    )
+    radiance = torch.ones(7, 9, 3)
+    with pytest.warns(RuntimeWarning, match='% of the picture has no source'):
+        image = camera(radiance, None, SETTINGS).image
+    assert (image[0, 0] == 0).all() and (image[3, 4] == 1).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        camera(radiance, None, SETTINGS)
+
+
+def test_a_picture_of_another_camera_is_resampled() -> None:
+    """A simulator's own pinhole with a wider view serves as well as ours."""
+    sensor = replace(SENSOR, distortion_coefficients=())
+    target = sensor.intrinsics(SETTINGS)
+    theirs = Intrinsics(31, 25, 2.0 * target.fx, 2.0 * target.fy, 15.0, 12.0)
+    ramp = torch.linspace(0, 1, 31).repeat(25, 1)[..., None].repeat(1, 1, 3)
+    camera = PhysicalCamera(sensor, ('distortion',))
+    image = camera(ramp, None, SETTINGS, intrinsics=theirs).image
+    assert image.shape == (7, 9, 3)
+    expected = (15 + 2 * (torch.arange(9) - 4.0)) / 30
+    torch.testing.assert_close(image[3, :, 0], expected)
+
+
+def test_without_distortion_the_given_grid_stays() -> None:
+    radiance, depth = scene(Intrinsics(15, 11, 10.0, 10.0, 7.0, 5.0))
+    view = Intrinsics(15, 11, 20.0, 20.0, 7.0, 5.0)
+    image = PhysicalCamera(SENSOR, ('vignetting',))(radiance, depth, SETTINGS, intrinsics=view)
+    torch.testing.assert_close(image.image, vignette(radiance, view, 0.6))
+
+
+def test_batches_of_settings_equal_single_pictures() -> None:
+    values = {
+        'aperture': [1.4, 4.0, 8.0],
+        'exposure_time': [0.01, 0.02, 0.1],
+        'iso': [100.0, 200.0, 400.0],
+        'focal_length': [0.003, 0.004, 0.005],
+        'focus_distance': [0.5, 1.0, math.inf],
+    }
+    tensors = {n: torch.tensor(v, dtype=torch.float64) for n, v in values.items()}
+    camera = PhysicalCamera(SENSOR, seed=8)
+    view = camera.source_intrinsics(CameraSettings(**tensors))
+    # Padding follows the picture that needs most; a common view for all three.
+    common = Intrinsics(view.width, view.height, 8.0, 8.0, float(view.cx), float(view.cy))
+    radiance, depth = scene(common)
+    batch = camera(radiance, depth, CameraSettings(**tensors), 20, intrinsics=common).image
+    assert batch.shape == (3, 7, 9, 3)
+    for i in range(3):
+        one = CameraSettings(**{n: v[i] for n, v in values.items()})
+        image = camera(radiance, depth, one, 20 + i, intrinsics=common).image
+        torch.testing.assert_close(batch[i], image, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize('fast', [True, False])
+@pytest.mark.parametrize('kind', ['linear', 'gamma', 'sigmoid'])
+def test_hopeless_input_gives_finite_pictures(fast: bool, kind: str) -> None:
+    sensor = replace(SENSOR, response_type=kind)
+    radiance, depth = scene(PhysicalCamera(sensor).source_intrinsics(SETTINGS), torch.float32)
+    radiance[0], radiance[1] = 0.0, 1e30
+    radiance[2, :4], radiance[3, :4] = math.nan, math.inf
+    radiance[4, :4], radiance[4, 4:] = -math.inf, -5.0
+    depth[:, 0], depth[:, 1], depth[:, 2], depth[:, 3] = 0.0, math.inf, math.nan, -1.0
+    depth[:, 4], depth[:, 5] = 1e-30, 1e30
+    extremes = [
+        SETTINGS,
+        CameraSettings(1e-20, 1e20, 1e20, 0.004, 0.0040001),
+        CameraSettings(1e20, 1e-30, 1e-30, 0.004, math.inf),
+    ]
+    camera = PhysicalCamera(sensor)
+    for settings in extremes:
+        light = radiance.clone().requires_grad_(not fast)
+        image = camera(light, depth, settings).image
+        assert image.isfinite().all() and image.min() >= 0 and image.max() <= 1
+        if not fast:
+            image.sum().backward()
+            assert light.grad.isfinite().all()
+
+
+def test_no_light_has_finite_gradients() -> None:
+    numbers = {
+        f.name: torch.tensor(getattr(SETTINGS, f.name), requires_grad=True)
+        for f in fields(SETTINGS)
+    }
+    camera = PhysicalCamera(replace(SENSOR, dark_current=(0.0,) * 3, response_type='gamma'))
+    settings = CameraSettings(**numbers)
+    view = camera.source_intrinsics(settings)
+    depth = torch.zeros(view.height, view.width)
+    camera(torch.zeros(view.height, view.width, 3), depth, settings).image.sum().backward()
+    for name, number in numbers.items():
+        assert number.grad is None or number.grad.isfinite(), name
+
+
+@pytest.mark.parametrize(
+    ('stages', 'message'),
+    [(('noise', 'blur'), 'blur'), (('noise', 'noise'), 'at most once'), ('noise', 'sequence')],
+)
+def test_bad_stages_are_refused(stages, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PhysicalCamera(SENSOR, stages)
+
+
+def test_bad_pictures_are_refused() -> None:
+    camera = PhysicalCamera(SENSOR)
+    view = camera.source_intrinsics(SETTINGS)
+    good, depth = scene(view)
+    with pytest.raises(ValueError, match='5x5 px: must be'):
+        camera(torch.ones(5, 5, 3), torch.ones(5, 5), SETTINGS)
+    with pytest.raises(ValueError, match=r'depth has shape'):
+        camera(good, depth[1:], SETTINGS)
+    with pytest.raises(ValueError, match=r'must be \(\.\.\., H, W, 3\)'):
+        camera(good[..., :2], depth, SETTINGS)
+    with pytest.raises(ValueError, match='depth is None'):
+        camera(good, None, SETTINGS)
+    with pytest.raises(ValueError, match='uint8'):
+        camera((good * 255).byte(), depth, SETTINGS)

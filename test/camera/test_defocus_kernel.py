@@ -1,0 +1,111 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The compiled cascade equals the torch cascade, on any number of threads, from any of them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+import pytest
+import torch
+
+from diffphyscam_ros.camera.defocus import defocus
+from diffphyscam_ros.kernels.defocus import defocus_fast
+
+SIZES = [(1, 1), (1, 300), (128, 1), (2, 3), (3, 2), (7, 5), (33, 129), (65, 130), (200, 262)]
+
+
+def inputs(size, largest, seed=0):
+    rng = np.random.default_rng(seed)
+    picture = rng.random((*size, 3)).astype(np.float32)
+    return picture, (largest * rng.random(size)).astype(np.float32)
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('largest', [0.0, 1.0, 5.0, 9.0, 31.0, 101.0])
+def test_equals_torch(size, largest):
+    picture, coc = inputs(size, largest)
+    expected = defocus(torch.tensor(picture), torch.tensor(coc)).numpy()
+    np.testing.assert_allclose(defocus_fast(picture, coc), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_equals_torch_where_most_tiles_are_skipped():
+    picture, coc = inputs((90, 400), 1.0)
+    coc[:, 150:200], coc[40:, 300:] = 31.0, 12.0
+    expected = defocus(torch.tensor(picture), torch.tensor(coc)).numpy()
+    np.testing.assert_allclose(defocus_fast(picture, coc), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_same_bits_on_any_number_of_threads():
+    picture, coc = inputs((257, 190), 31.0)
+    before = numba.get_num_threads()
+    try:
+        results = []
+        for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
+            numba.set_num_threads(threads)
+            results.append(defocus_fast(picture, coc))
+    finally:
+        numba.set_num_threads(before)
+    assert all(np.array_equal(results[0], other) for other in results[1:])
+
+
+def test_buffers_do_not_remember():
+    picture, coc = inputs((64, 96), 60.0)
+    first = defocus_fast(picture, coc)
+    for largest in (0.0, 3.0, 101.0):
+        defocus_fast(*inputs((64, 96), largest, seed=7))
+    assert np.array_equal(defocus_fast(picture, coc), first)
+
+
+@pytest.mark.skipif(
+    numba.config.THREADING_LAYER == 'workqueue',
+    reason='the workqueue layer may not be entered from two threads',
+)
+def test_several_python_threads_at_once():
+    cases = [inputs((120, 100 + 10 * i), 31.0, seed=i) for i in range(4)]
+    expected = [defocus_fast(*case) for case in cases]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            results = list(pool.map(lambda case: defocus_fast(*case), cases))
+            assert all(np.array_equal(a, b) for a, b in zip(results, expected, strict=True))
+
+
+def test_out_may_be_given_and_may_be_the_picture():
+    picture, coc = inputs((40, 50), 20.0)
+    expected = defocus_fast(picture, coc)
+    out = np.empty_like(picture)
+    assert defocus_fast(picture, coc, out) is out
+    assert np.array_equal(out, expected)
+    assert np.array_equal(defocus_fast(picture, coc, picture), expected)
+
+
+def test_strided_input():
+    picture, coc = inputs((40, 50), 20.0)
+    expected = defocus_fast(picture, coc)
+    turned = np.ascontiguousarray(picture.transpose(2, 0, 1)).transpose(1, 2, 0)
+    assert np.array_equal(defocus_fast(turned, np.repeat(coc, 2, axis=1)[:, ::2]), expected)
+
+
+def test_no_pixels():
+    assert defocus_fast(np.ones((0, 5, 3), np.float32), np.ones((0, 5), np.float32)).size == 0
+
+
+@pytest.mark.parametrize('bad', [-1.0, np.nan, np.inf, 1e9])
+def test_bad_blur_is_refused(bad):
+    picture, coc = inputs((20, 150), 3.0)
+    coc[11, 140] = bad
+    with pytest.raises(ValueError, match='coc'):
+        defocus_fast(picture, coc)
+
+
+def test_bad_arrays_are_named():
+    picture, coc = inputs((8, 9), 3.0)
+    with pytest.raises(ValueError, match='image'):
+        defocus_fast(picture[..., :2], coc)
+    with pytest.raises(ValueError, match='image'):
+        defocus_fast(picture.astype(np.float64), coc)
+    with pytest.raises(ValueError, match='coc'):
+        defocus_fast(picture, coc.T)
+    with pytest.raises(ValueError, match='out'):
+        defocus_fast(picture, coc, np.empty((8, 9, 3)))
