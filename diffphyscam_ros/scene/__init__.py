@@ -1,0 +1,74 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""What the camera looks at: meshes, materials, lights, environments, and the files they are in."""
+
+from __future__ import annotations
+
+from diffphyscam_ros.scene.colors import linear_to_srgb, srgb_to_linear
+from diffphyscam_ros.scene.environment import (
+    constant_environment,
+    environment_radiance,
+    evaluate_sh,
+    irradiance_sh,
+    load_environment,
+    prefilter,
+    prefilter_lookup,
+)
+from diffphyscam_ros.scene.errors import SceneError, SceneWarning
+from diffphyscam_ros.scene.load import default_light, load_mesh, load_scene
+from diffphyscam_ros.scene.meshes import smooth_normals
+from diffphyscam_ros.scene.primitives import box, cylinder, plane, sphere
+from diffphyscam_ros.scene.procedural import checkerboard, checkerboard_target
+from diffphyscam_ros.scene.transforms import (
+    interpolate_pose,
+    look_at,
+    pose_from_quaternion,
+    pose_from_rpy,
+    slerp,
+)
+from diffphyscam_ros.scene.types import (
+    DirectionalLight,
+    Environment,
+    Instance,
+    Material,
+    Mesh,
+    PointLight,
+    Scene,
+    Texture,
+)
+
+__all__ = [
+    'DirectionalLight',
+    'Environment',
+    'Instance',
+    'Material',
+    'Mesh',
+    'PointLight',
+    'Scene',
+    'SceneError',
+    'SceneWarning',
+    'Texture',
+    'box',
+    'checkerboard',
+    'checkerboard_target',
+    'constant_environment',
+    'cylinder',
+    'default_light',
+    'environment_radiance',
+    'evaluate_sh',
+    'interpolate_pose',
+    'irradiance_sh',
+    'linear_to_srgb',
+    'load_environment',
+    'load_mesh',
+    'load_scene',
+    'look_at',
+    'plane',
+    'pose_from_quaternion',
+    'pose_from_rpy',
+    'prefilter',
+    'prefilter_lookup',
+    'slerp',
+    'smooth_normals',
+    'sphere',
+    'srgb_to_linear',
+]

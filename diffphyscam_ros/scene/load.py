@@ -1,0 +1,171 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Open a scene or a mesh file of any format that is read."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+
+from diffphyscam_ros.scene.collada import load_collada
+from diffphyscam_ros.scene.environment import constant_environment
+from diffphyscam_ros.scene.errors import SceneError
+from diffphyscam_ros.scene.gltf import Light, load_gltf, NOMINAL_ILLUMINANCE
+from diffphyscam_ros.scene.images import MAX_TEXTURE_SIZE, TextureLoader
+from diffphyscam_ros.scene.obj import load_obj
+from diffphyscam_ros.scene.polygon_files import load_ply, load_stl
+from diffphyscam_ros.scene.types import DirectionalLight, Instance, Scene
+
+MESH_SUFFIXES = ('.dae', '.glb', '.gltf', '.obj', '.ply', '.stl')
+SCENE_SUFFIXES = ('.yaml', '.yml')
+Y_UP_TO_Z_UP = torch.tensor(
+    [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+)
+"""A quarter turn about x, (x, y, z) to (x, -z, y): glTF's up becomes REP-103's, as in RViz."""
+
+
+def default_light() -> Scene:
+    """Return a scene of light only, for files that have none: a soft sky and a key light.
+
+    A white diffuser that faces the key light shows radiance 1, the nominal one.
+    """
+    irradiance = 0.5 * math.pi
+    return Scene(
+        lights=(DirectionalLight((-0.4, 0.5, -0.8), (irradiance, irradiance, irradiance)),),
+        environment=constant_environment(0.5),
+        background=(0.0, 0.0, 0.0),
+    )
+
+
+def load_mesh(
+    path: str | Path,
+    scale: float | tuple[float, float, float] = 1.0,
+    *,
+    up_axis: str | None = None,
+    max_texture_size: int = MAX_TEXTURE_SIZE,
+) -> tuple[Instance, ...]:
+    """Read a mesh file as parts: each with its mesh, material and pose in the file's frame.
+
+    :param scale: metres for a unit of the file, one number or one for each of x, y, z of the
+        returned frame; robots' STL files are often in millimetres (0.001). It is in the poses;
+        the vertices stay as the file has them.
+    :param up_axis: 'y' turns the file's y axis up (to +z), 'z' leaves it as it is; None does
+        what RViz does: glTF is turned, everything else is not.
+    :param max_texture_size: px; larger textures are shrunk, with a warning.
+    :raises SceneError: where the file is missing, broken, unknown or holds no triangle.
+    """
+    parts, _ = _load(Path(path), scale, up_axis, max_texture_size, NOMINAL_ILLUMINANCE)
+    return parts
+
+
+def load_scene(
+    path: str | Path,
+    scale: float | tuple[float, float, float] = 1.0,
+    *,
+    up_axis: str | None = None,
+    max_texture_size: int = MAX_TEXTURE_SIZE,
+    nominal_illuminance: float = NOMINAL_ILLUMINANCE,
+) -> Scene:
+    """Read a scene: our YAML, or any mesh file with the lights that it has.
+
+    A mesh file without light gets :func:`default_light`, a YAML file only what it says.
+
+    :param scale, up_axis, max_texture_size: as for :func:`load_mesh`; a YAML file states scale
+        and up axis for each mesh itself.
+    :param nominal_illuminance: lux that make radiance 1, by which glTF's lights (lux, candela)
+        are converted; for consistent brightness the SensorModel's ``scene_illuminance``.
+    :raises SceneError: as :func:`load_mesh`, and for what a YAML file says wrongly.
+    """
+    file = Path(path)
+    if not (math.isfinite(nominal_illuminance) and nominal_illuminance > 0):
+        raise SceneError(f'nominal_illuminance = {nominal_illuminance} lux: must be positive')
+    if file.suffix.lower() in SCENE_SUFFIXES:
+        from diffphyscam_ros.scene.scene_file import load_scene_file
+
+        if scale != 1.0 or up_axis is not None:
+            raise SceneError(
+                f'{file}: scale and up_axis are stated for each mesh in a scene file, not for all'
+            )
+        return load_scene_file(file, max_texture_size)
+    parts, lights = _load(file, scale, up_axis, max_texture_size, nominal_illuminance)
+    instances = unique_names(parts)
+    if lights:
+        return Scene(instances, lights)
+    light = default_light()
+    return Scene(instances, light.lights, light.environment, light.background)
+
+
+def unique_names(parts: tuple[Instance, ...]) -> tuple[Instance, ...]:
+    """Return the parts with _2, _3, ... added to names that appear again."""
+    taken: set[str] = set()
+    result = []
+    for part in parts:
+        name, number = part.name, 1
+        while name in taken:
+            number += 1
+            name = f'{part.name}_{number}'
+        taken.add(name)
+        result.append(Instance(name, part.mesh, part.material, part.pose))
+    return tuple(result)
+
+
+def _load(
+    path: Path,
+    scale: float | tuple[float, float, float],
+    up_axis: str | None,
+    max_texture_size: int,
+    nominal_illuminance: float,
+) -> tuple[tuple[Instance, ...], tuple[Light, ...]]:
+    """Read a mesh file and bring parts and lights into our frame."""
+    suffix = path.suffix.lower()
+    if suffix not in MESH_SUFFIXES:
+        raise SceneError(
+            f'{path}: the format {suffix or "(no suffix)"} is not read; known are '
+            f'{", ".join(MESH_SUFFIXES)}, and for whole scenes {", ".join(SCENE_SUFFIXES)}'
+        )
+    if up_axis not in (None, 'y', 'z'):
+        raise SceneError(f"up_axis = {up_axis!r}: must be 'y', 'z' or None")
+    frame = scale_matrix(scale, str(path))
+    if up_axis == 'y' or (up_axis is None and suffix in ('.glb', '.gltf')):
+        frame = frame @ Y_UP_TO_Z_UP
+    textures = TextureLoader(max_texture_size)
+    lights: tuple[Light, ...] = ()
+    if suffix in ('.glb', '.gltf'):
+        parts, lights = load_gltf(path, textures, nominal_illuminance)
+    elif suffix == '.obj':
+        parts = load_obj(path, textures)
+    elif suffix == '.stl':
+        parts = load_stl(path)
+    elif suffix == '.ply':
+        parts = load_ply(path, textures)
+    else:
+        parts = load_collada(path, textures)
+    if not sum(len(part.mesh.faces) for part in parts) and not lights:
+        raise SceneError(f'mesh {path} holds no triangles')
+    moved = tuple(
+        Instance(part.name, part.mesh, part.material, frame @ part.pose) for part in parts
+    )
+    return moved, tuple(move_light(light, frame) for light in lights)
+
+
+def scale_matrix(scale: float | tuple[float, float, float], source: str) -> torch.Tensor:
+    """Return the (4, 4) scaling, refusing zero and what is not finite; negative mirrors."""
+    factors = torch.as_tensor(scale, dtype=torch.float32)
+    if factors.shape not in ((), (3,)):
+        raise SceneError(f'{source}: scale = {scale}: must be one number or three')
+    if not bool((torch.isfinite(factors) & (factors != 0)).all()):
+        raise SceneError(f'{source}: scale = {scale}: must be finite and not zero')
+    return torch.diag(torch.cat([factors.expand(3), torch.ones(1)]))
+
+
+def move_light(light: Light, frame: torch.Tensor) -> Light:
+    """Return a light placed by an affine map; its strength stays."""
+    linear = frame[:3, :3]
+    if isinstance(light, DirectionalLight):
+        direction = linear @ torch.as_tensor(light.direction, dtype=torch.float32)
+        x, y, z = (direction / torch.linalg.vector_norm(direction)).tolist()
+        return DirectionalLight((x, y, z), light.irradiance)
+    position = linear @ torch.as_tensor(light.position, dtype=torch.float32) + frame[:3, 3]
+    x, y, z = position.tolist()
+    return type(light)((x, y, z), light.intensity)

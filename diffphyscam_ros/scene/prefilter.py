@@ -1,0 +1,69 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Glossy reflections of an environment: pictures filtered with GGX lobes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from diffphyscam_ros.scene.latlong import latlong_pixels, sample_latlong
+
+
+def blur_latlong(image: torch.Tensor, roughness: float) -> torch.Tensor:
+    """Return a lat-long picture (H, 2H, 3) seen through the GGX lobe of a roughness in (0, 1].
+
+    The lobe depends only on the angle between two directions, so along a row it is a circular
+    convolution: an exact sum over all pixels costs one FFT along the rows and a small matrix
+    product for each frequency. Every lobe is normalised, so a constant stays constant.
+    """
+    height, width = image.shape[:2]
+    polar = (torch.arange(height, dtype=torch.float64) + 0.5) * (math.pi / height)
+    turn = torch.arange(width, dtype=torch.float64) * (2 * math.pi / width)
+    edges = torch.linspace(0, math.pi, height + 1, dtype=torch.float64).cos()
+    area = (edges[:-1] - edges[1:]).to(torch.float32)
+    cosine = (polar.cos()[:, None] * polar.cos()).to(torch.float32)
+    sine = (polar.sin()[:, None] * polar.sin()).to(torch.float32)
+    # (H out, H in, W): the cosine of the angle between two pixels.
+    angle_cosine = cosine[..., None] + sine[..., None] * turn.cos().to(torch.float32)
+    weight = _ggx_lobe(angle_cosine, roughness) * area[:, None]
+    weight = weight / weight.sum(dim=(1, 2), keepdim=True)
+    kernel = torch.fft.rfft(weight, dim=2).real  # even in the turn: no imaginary part
+    spectrum = torch.fft.rfft(image.to(torch.float64), dim=1)  # (H in, W/2+1, 3)
+    parts = torch.view_as_real(spectrum).permute(1, 0, 2, 3).flatten(2)  # (W/2+1, H in, 6)
+    kernel = kernel.permute(2, 0, 1).to(parts)  # (W/2+1, H out, H in)
+    product = torch.bmm(kernel, parts).unflatten(2, (3, 2)).permute(1, 0, 2, 3)
+    smooth = torch.fft.irfft(torch.view_as_complex(product.contiguous()), n=width, dim=1)
+    # The transform's rounding may leave -1e-9 where there is no light.
+    return smooth.to(image.dtype).clamp_min(0.0)
+
+
+def _ggx_lobe(angle_cosine: torch.Tensor, roughness: float) -> torch.Tensor:
+    """Return D(h)·cos: the weight of light at an angle from the mirror direction, unnormalised.
+
+    Karis, "Real Shading in Unreal Engine 4", SIGGRAPH 2013 course: with view = normal the half
+    vector's cosine squared is (1 + cos) / 2 and the density of the light direction D / 4.
+    """
+    alpha_square = roughness**4
+    half_square = 0.5 * (1.0 + angle_cosine)
+    denominator = half_square * (alpha_square - 1.0) + 1.0
+    return angle_cosine.clamp_min(0.0) * alpha_square / (math.pi * denominator**2)
+
+
+def prefilter_lookup(
+    levels: torch.Tensor, directions: torch.Tensor, roughness: torch.Tensor
+) -> torch.Tensor:
+    """Return the mirrored radiance (..., 3) for unit directions (..., 3) and roughness (...).
+
+    Trilinear: between pixels, and linear in roughness between the levels.
+
+    :param levels: (L, H, W, 3) from ``prefilter``.
+    """
+    count, height, width = levels.shape[:3]
+    position = roughness.clamp(0.0, 1.0) * (count - 1)
+    low = position.detach().floor().clamp(max=count - 2)
+    share = (position - low)[..., None]
+    column, row = latlong_pixels(directions, height, width)
+    near = sample_latlong(levels, column, row, low.long())
+    far = sample_latlong(levels, column, row, low.long() + 1)
+    return near * (1 - share) + far * share
