@@ -1,0 +1,68 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Telling whether the things a packed array was made from are still the same."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import fields, is_dataclass
+from typing import Generic, TypeVar
+
+import torch
+
+Packed = TypeVar('Packed')
+
+
+def version(value: object) -> int:
+    """Return the number that torch raises with every in-place change of a tensor.
+
+    Writes through a NumPy view are not counted; tensors made in inference mode have no counter.
+    """
+    if isinstance(value, torch.Tensor) and not value.is_inference():
+        return value._version
+    return 0
+
+
+def needs_grad(value: object) -> bool:
+    """Return whether a gradient is asked of a tensor (other things need none)."""
+    return isinstance(value, torch.Tensor) and value.requires_grad
+
+
+def _versions(source: object) -> list[int]:
+    """Return the versions of a tensor, or of the tensors of a dataclass instance."""
+    if is_dataclass(source):
+        return [version(getattr(source, item.name)) for item in fields(source)]
+    return [version(source)]
+
+
+class LatestPacked(Generic[Packed]):
+    """Keeps the last thing packed, as long as its sources stay the same objects, unchanged.
+
+    Sources are held weakly: they can be freed, and a new object at an old address is not
+    mistaken for the old one. Only one result is kept, so memory does not grow with the frames.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._sources: list[weakref.ref[object]] = []
+        self._versions: list[int] = []
+        self._packed: Packed | None = None
+
+    def get(self, sources: Iterable[object], pack: Callable[[], Packed]) -> Packed:
+        """Return the kept result, or the new one of ``pack`` if any source has changed.
+
+        :param sources: tensors, and dataclass instances with tensors in their fields.
+        """
+        listed = list(sources)
+        versions = [number for source in listed for number in _versions(source)]
+        same = (
+            self._packed is not None
+            and versions == self._versions
+            and len(listed) == len(self._sources)
+            and all(ref() is source for ref, source in zip(self._sources, listed, strict=True))
+        )
+        if not same or self._packed is None:
+            self._packed = pack()
+            self._sources = [weakref.ref(source) for source in listed]
+            self._versions = versions
+        return self._packed

@@ -1,0 +1,137 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Lights and environment, brought to the optical frame."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import torch
+
+from diffphyscam_ros.render.cache import needs_grad
+from diffphyscam_ros.scene.environment import irradiance_sh, prefilter
+from diffphyscam_ros.scene.spherical_harmonics import basis
+from diffphyscam_ros.scene.types import DirectionalLight, Environment, PointLight, Scene
+
+GLOSSY_LEVELS = 8
+GLOSSY_HEIGHT = 128
+
+
+@dataclass(frozen=True)
+class EnvironmentMaps:
+    """An environment ready for shading, before its rotation and intensity.
+
+    :param irradiance: (9, 3) harmonics.
+    :param glossy: (L, h, 2h, 3) prefiltered for roughness 0 … 1.
+    :param picture: (H, W, 3) as it is seen directly.
+    """
+
+    irradiance: torch.Tensor
+    glossy: torch.Tensor
+    picture: torch.Tensor
+
+
+def lighting_needs_grad(scene: Scene) -> bool:
+    """Return whether a gradient is asked of any light or of the environment."""
+    values: list[object] = [] if scene.environment is None else [scene.environment.image]
+    for light in scene.lights:
+        if isinstance(light, DirectionalLight):
+            values += [light.direction, light.irradiance]
+        else:
+            values += [light.position, light.intensity]
+    return any(needs_grad(value) for value in values)
+
+
+def _vector(value: object, name: str, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    tensor = torch.as_tensor(value).to(device, dtype)
+    if tensor.shape != (3,):
+        raise ValueError(f'{name} has shape {tuple(tensor.shape)}: must be (3,)')
+    return tensor
+
+
+def pack_lights(
+    lights: tuple[DirectionalLight | PointLight, ...], world_to_camera: torch.Tensor
+) -> torch.Tensor:
+    """Return (L, 7) in the optical frame: kind, direction to the light or position, and colour.
+
+    The kind is 0 for a directional light (colour = irradiance) and 1 for a point light (colour =
+    intensity).
+
+    :param world_to_camera: (4, 4); its device and dtype are those of the result.
+    :raises ValueError: for a direction without length or a vector that is not (3,).
+    """
+    device, dtype = world_to_camera.device, world_to_camera.dtype
+    rotation, translation = world_to_camera[:3, :3], world_to_camera[:3, 3]
+    rows = []
+    for light in lights:
+        if isinstance(light, DirectionalLight):
+            direction = _vector(light.direction, 'direction of a light', device, dtype)
+            length = torch.linalg.vector_norm(direction)
+            if not bool(length > 0):
+                raise ValueError('direction of a light is zero: must have a length')
+            place = -(rotation @ direction) / length
+            color = _vector(light.irradiance, 'irradiance of a light', device, dtype)
+        else:
+            position = _vector(light.position, 'position of a light', device, dtype)
+            place = rotation @ position + translation
+            color = _vector(light.intensity, 'intensity of a light', device, dtype)
+        kind = torch.full((1,), float(isinstance(light, PointLight)), device=device, dtype=dtype)
+        rows.append(torch.cat([kind, place, color]))
+    return torch.stack(rows) if rows else torch.zeros(0, 7, device=device, dtype=dtype)
+
+
+def pack_environment(
+    image: torch.Tensor, device: torch.device, dtype: torch.dtype
+) -> EnvironmentMaps:
+    """Prepare a lat-long picture (H, W, 3), differentiably.
+
+    :raises ValueError: for a picture of the wrong shape.
+    """
+    if image.ndim != 3 or image.shape[-1] != 3 or image.numel() == 0:
+        raise ValueError(f'environment image has shape {tuple(image.shape)}: must be (H, W, 3)')
+    picture = image.to(device, dtype)
+    plain = Environment(picture)
+    if picture.shape[:2] == (1, 1):
+        glossy = picture.expand(2, 1, 1, 3)
+    else:
+        glossy = prefilter(plain, GLOSSY_LEVELS, GLOSSY_HEIGHT)
+    return EnvironmentMaps(
+        irradiance_sh(plain).to(dtype), glossy.to(dtype).contiguous(), picture.contiguous()
+    )
+
+
+def environment_turn(rotation: float, camera_to_world: torch.Tensor) -> torch.Tensor:
+    """Return (3, 3): optical frame → the frame in which the environment's picture is given."""
+    cosine, sine = math.cos(rotation), math.sin(rotation)
+    back = torch.tensor([[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+    return back.to(camera_to_world.device, camera_to_world.dtype) @ camera_to_world[:3, :3]
+
+
+def _polynomials(directions: torch.Tensor) -> torch.Tensor:
+    """Return (..., 9): 1, x, y, z, xy, yz, xz, x² − y², z²."""
+    x, y, z = directions.unbind(-1)
+    return torch.stack(
+        [torch.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, z * z], dim=-1
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _probes() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return 26 unit directions (26, 3) and the pseudo-inverse (9, 26) of their polynomials."""
+    grid = torch.cartesian_prod(*[torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)] * 3)
+    directions = torch.nn.functional.normalize(grid[grid.abs().sum(-1) > 0], dim=-1)
+    return directions, torch.linalg.pinv(_polynomials(directions))
+
+
+def irradiance_polynomial(
+    maps: EnvironmentMaps, turn: torch.Tensor, intensity: float
+) -> torch.Tensor:
+    """Return (9, 3) float32 factors of 1, x, y, z, xy, yz, xz, x² − y², z² of the normal.
+
+    Nine harmonics span the same functions on the sphere as these polynomials, so a fit at a few
+    directions is exact; taking them in the optical frame includes the camera's rotation.
+    """
+    directions, inverse = _probes()
+    seen = basis(directions @ turn.double().cpu().T) @ maps.irradiance.double().cpu()
+    return (inverse @ seen * intensity).to(torch.float32)

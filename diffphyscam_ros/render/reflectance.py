@@ -1,0 +1,127 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""How a surface reflects: the metallic-roughness model of glTF 2.0, appendix B, in torch.
+
+Radiance out = irradiance · ((1 − F)·diffuse/π + F·D·V), with Schlick's Fresnel term F, the GGX
+distribution D and the separable Smith term V; the optical frame is the frame of all vectors.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+import torch
+
+DIELECTRIC = 0.04
+MIN_ROUGHNESS = 0.045  # below it the highlight is narrower than float32 resolves
+MIN_N_DOT_V = 1e-4
+MIRRORED = (0.02805336, -0.07738066, 0.07500745, -0.02570756)
+"""Cubic in n·v of ∫ (1 − v·h)⁵ n·l/π dl, the share of diffuse light Fresnel takes (to 1e-4)."""
+
+TABLE_SIZE = 32
+
+
+def reflectance_at_normal(base_color: torch.Tensor, metallic: torch.Tensor) -> torch.Tensor:
+    """Return F0 (..., 3) from base colour (..., 3) and metallic (...)."""
+    return DIELECTRIC + (base_color - DIELECTRIC) * metallic[..., None]
+
+
+def reflect(
+    base_color: torch.Tensor,
+    metallic: torch.Tensor,
+    roughness: torch.Tensor,
+    n_dot_v: torch.Tensor,
+    n_dot_l: torch.Tensor,
+    v_dot_l: torch.Tensor,
+) -> torch.Tensor:
+    """Return the radiance (..., 3) reflected for unit irradiance on a facing surface, times n·l.
+
+    :param base_color: (..., 3); all else (...).
+    :param n_dot_v: at least ``MIN_N_DOT_V``.
+    """
+    n_dot_l = n_dot_l.clamp_min(0.0)
+    v_dot_h = (0.5 + 0.5 * v_dot_l).clamp_min(1e-8).sqrt()
+    n_dot_h = ((n_dot_l + n_dot_v) / (2.0 * v_dot_h)).clamp_max(1.0)
+    a2 = roughness.clamp(MIN_ROUGHNESS, 1.0) ** 4
+    t = n_dot_h * n_dot_h * (a2 - 1.0) + 1.0
+    shadow_l = n_dot_l + (a2 + (1.0 - a2) * n_dot_l * n_dot_l).sqrt()
+    shadow_v = n_dot_v + (a2 + (1.0 - a2) * n_dot_v * n_dot_v).sqrt()
+    lobe = a2 / (math.pi * t * t * shadow_l * shadow_v)
+    f0 = reflectance_at_normal(base_color, metallic)
+    fresnel = f0 + (1.0 - f0) * ((1.0 - v_dot_h) ** 5)[..., None]
+    diffuse = base_color * ((1.0 - metallic) / math.pi)[..., None]
+    return n_dot_l[..., None] * ((1.0 - fresnel) * diffuse + fresnel * lobe[..., None])
+
+
+def diffuse_environment_share(
+    base_color: torch.Tensor, metallic: torch.Tensor, n_dot_v: torch.Tensor
+) -> torch.Tensor:
+    """Return radiance (..., 3) for unit irradiance from an environment, diffuse part."""
+    m0, m1, m2, m3 = MIRRORED
+    mirrored = m0 + n_dot_v * (m1 + n_dot_v * (m2 + n_dot_v * m3))
+    f0 = reflectance_at_normal(base_color, metallic)
+    kept = (1.0 - metallic) * (1.0 - mirrored)
+    return base_color * (1.0 - f0) * kept[..., None] / math.pi
+
+
+@functools.lru_cache(maxsize=1)
+def split_sum_table() -> torch.Tensor:
+    """Return (n, n, 2) float32: scale and bias of F0 under uniform light, by integration.
+
+    Rows are √(n·v) from 0 to 1, columns roughness from 0 to 1. Karis, "Real Shading in Unreal
+    Engine 4", SIGGRAPH 2013 course, with the separable Smith term of glTF. Importance sampled:
+    64 × 64 strata of the half vector's distribution for each entry.
+    """
+    strata = (np.arange(64) + 0.5) / 64
+    table = np.empty((TABLE_SIZE, TABLE_SIZE, 2), np.float32)
+    n_dot_v = np.maximum(np.linspace(0.0, 1.0, TABLE_SIZE) ** 2, MIN_N_DOT_V)[:, None, None]
+    sine = np.sqrt(1.0 - n_dot_v * n_dot_v)
+    x, angle = strata[:, None], np.pi * strata  # the lobe is symmetric: half a turn is enough
+    for column, roughness in enumerate(np.linspace(0.0, 1.0, TABLE_SIZE)):
+        a2 = max(float(roughness), MIN_ROUGHNESS) ** 4
+        h_z = np.sqrt((1.0 - x) / (1.0 + (a2 - 1.0) * x))
+        h_x = np.sqrt(np.maximum(1.0 - h_z * h_z, 0.0)) * np.cos(angle)
+        v_dot_h = np.maximum(sine * h_x + n_dot_v * h_z, 0.0)
+        n_dot_l = np.maximum(2.0 * v_dot_h * h_z - n_dot_v, 0.0)
+        shadow_l = n_dot_l + np.sqrt(a2 + (1.0 - a2) * n_dot_l**2)
+        shadow_v = n_dot_v + np.sqrt(a2 + (1.0 - a2) * n_dot_v**2)
+        weight = 4.0 * n_dot_l * v_dot_h / (shadow_l * shadow_v * h_z)
+        grazing = (1.0 - np.minimum(v_dot_h, 1.0)) ** 5
+        table[:, column, 0] = (weight * (1.0 - grazing)).mean(axis=(1, 2))
+        table[:, column, 1] = (weight * grazing).mean(axis=(1, 2))
+    return torch.from_numpy(table)
+
+
+def dominant_direction(
+    normal: torch.Tensor, view: torch.Tensor, roughness: torch.Tensor
+) -> torch.Tensor:
+    """Return where most of the mirrored light comes from, (..., 3), of any length.
+
+    The wider the lobe, the more it leans from the mirrored view to the normal (Lagarde and de
+    Rousiers, "Moving Frostbite to Physically Based Rendering", SIGGRAPH 2014 course).
+    """
+    mirrored = 2.0 * (normal * view).sum(-1, keepdim=True) * normal - view
+    smooth = (1.0 - roughness.clamp(0.0, 1.0) ** 2)[..., None]
+    # The square root's slope at 0 is infinite; a little more than 0 changes nothing visible.
+    lean = smooth * (smooth.clamp_min(1e-8).sqrt() + 1.0 - smooth)
+    return normal + (mirrored - normal) * lean
+
+
+def mirrored_environment_share(
+    base_color: torch.Tensor,
+    metallic: torch.Tensor,
+    roughness: torch.Tensor,
+    n_dot_v: torch.Tensor,
+) -> torch.Tensor:
+    """Return the factor (..., 3) of the prefiltered environment: F0·scale + bias."""
+    table = split_sum_table().to(base_color.device, base_color.dtype)
+    last = TABLE_SIZE - 1
+    a = n_dot_v.sqrt().clamp_max(1.0) * last
+    b = roughness.clamp(0.0, 1.0) * last
+    row, column = a.detach().long().clamp(0, last - 1), b.detach().long().clamp(0, last - 1)
+    da, db = (a - row)[..., None], (b - column)[..., None]
+    low = table[row, column] * (1.0 - db) + table[row, column + 1] * db
+    high = table[row + 1, column] * (1.0 - db) + table[row + 1, column + 1] * db
+    share = low * (1.0 - da) + high * da
+    return reflectance_at_normal(base_color, metallic) * share[..., :1] + share[..., 1:]

@@ -1,0 +1,123 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Visibility backends: which triangle is seen at each pixel. All else is common to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from diffphyscam_ros.kernels.rasterize import merge_keys, project_vertices, rasterize
+from diffphyscam_ros.render.geometry import Geometry
+
+MAX_WORKERS = 16  # each worker owns a buffer of 8 bytes for each pixel
+
+
+@dataclass(frozen=True)
+class View:
+    """A pinhole in plain numbers (px) and the nearest z that is seen (m)."""
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    near: float
+
+    def pinhole(self) -> npt.NDArray[np.float64]:
+        """Return (4,) fx, fy, cx, cy."""
+        return np.array([self.fx, self.fy, self.cx, self.cy])
+
+
+class Visibility(Protocol):
+    """What a backend must do."""
+
+    def triangles(
+        self,
+        geometry: Geometry,
+        mesh_to_camera: torch.Tensor,
+        double_sided: npt.NDArray[np.bool_],
+        view: View,
+    ) -> torch.Tensor:
+        """Return the triangle seen at each pixel, (H·W,) int32, −1 where there is none.
+
+        :param mesh_to_camera: (I, 4, 4) float64 on the CPU, without gradient.
+        :param double_sided: (I,); triangles of the others are not seen from behind.
+        """
+
+
+def culled_signs(
+    mesh_to_camera: torch.Tensor, double_sided: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """Return (I,): the sign of the area in the picture (v down) of triangles to leave out.
+
+    Counter-clockwise triangles have a negative area there; a mirrored mesh turns them round.
+    """
+    mirrored = np.linalg.det(mesh_to_camera[:, :3, :3].numpy()) < 0
+    return np.where(double_sided, 0, np.where(mirrored, -1, 1)).astype(np.int64)
+
+
+class CpuVisibility:
+    """Numba kernels; scratch memory is kept between frames.
+
+    ``camera`` (V, 3) float32 holds the vertices in the optical frame after :meth:`triangles`.
+    Not for use by two threads at once.
+    """
+
+    def __init__(self) -> None:
+        """Start without scratch memory."""
+        self._keys = np.zeros((0, 0), np.int64)
+        self._projected = np.zeros((0, 4), np.int32)
+        self._camera = np.zeros((0, 3), np.float32)
+        self.camera = self._camera
+
+    def triangles(
+        self,
+        geometry: Geometry,
+        mesh_to_camera: torch.Tensor,
+        double_sided: npt.NDArray[np.bool_],
+        view: View,
+    ) -> torch.Tensor:
+        """See :class:`Visibility`."""
+        vertices = geometry.vertices.detach().to(torch.float32).numpy()
+        count, pixels = len(vertices), view.width * view.height
+        if len(self._projected) < count:
+            self._projected = np.empty((count, 4), np.int32)
+            self._camera = np.empty((count, 3), np.float32)
+        self.camera = self._camera[:count]
+        workers = min(numba.get_num_threads(), MAX_WORKERS)
+        if self._keys.shape != (workers, pixels):
+            self._keys = np.zeros((workers, pixels), np.int64)
+
+        pinhole = view.pinhole()
+        project_vertices(
+            vertices,
+            geometry.vertex_blocks,
+            np.ascontiguousarray(mesh_to_camera[:, :3, :].numpy()),
+            pinhole,
+            view.width,
+            view.height,
+            view.near,
+            self.camera,
+            self._projected[:count],
+        )
+        rasterize(
+            geometry.faces.numpy(),
+            geometry.face_blocks,
+            culled_signs(mesh_to_camera, double_sided),
+            self.camera,
+            self._projected[:count],
+            pinhole,
+            view.width,
+            view.height,
+            view.near,
+            self._keys,
+        )
+        triangles = np.empty(pixels, np.int32)
+        merge_keys(self._keys, triangles)
+        return torch.from_numpy(triangles)
