@@ -4,10 +4,19 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
+import sys
 
 PACKAGE = 'diffphyscam_ros'
+
+
+def resource_folders() -> list[Path]:
+    """Return every folder that may hold the package's files, the nearest first."""
+    root = Path(__file__).resolve().parents[1]
+    prefixes = [Path(p) for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
+    # After a source tree: the prefixes of this module's own place (pip --user, --target, colcon).
+    prefixes = [*root.parents[:4], *prefixes, Path(sys.prefix)]
+    return list(dict.fromkeys([root, *(prefix / 'share' / PACKAGE for prefix in prefixes)]))
 
 
 def find_resource(name: str) -> Path:
@@ -15,12 +24,7 @@ def find_resource(name: str) -> Path:
 
     :raises FileNotFoundError: naming the places that were searched.
     """
-    root = Path(__file__).resolve().parents[1]
-    prefixes = [Path(p) for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
-    # root: a source tree; the others: share/<package> below each prefix
-    folders = [root, *(p / 'share' / PACKAGE for p in (*prefixes, Path(sys.prefix)))]
-    # an install outside sys.prefix (pip --user, --target, colcon): the prefix above site-packages
-    folders += [p / 'share' / PACKAGE for p in root.parents[:4]]
+    folders = resource_folders()
     for folder in folders:
         if (folder / name).exists():
             return folder / name

@@ -3,28 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-import os
 from pathlib import Path
-import sys
 
-SHARED = Path('share') / 'diffphyscam_ros' / 'config' / 'cameras'
+from diffphyscam_ros.resources import resource_folders
 
-
-def _folders() -> Iterator[Path]:
-    """Yield every place that may hold presets, the nearest first."""
-    here = Path(__file__).resolve()
-    yield here.parents[2] / 'config' / 'cameras'
-    prefixes = [*here.parents, Path(sys.prefix)]
-    listed = os.environ.get('AMENT_PREFIX_PATH', '')
-    prefixes += [Path(prefix) for prefix in listed.split(os.pathsep) if prefix]
-    for prefix in prefixes:
-        yield prefix / SHARED
+FOLDER = Path('config') / 'cameras'
 
 
 def preset_names() -> list[str]:
     """Return the names of the ready-made cameras."""
-    return sorted({path.stem for folder in _folders() for path in folder.glob('*.yaml')})
+    return sorted(
+        {path.stem for folder in resource_folders() for path in (folder / FOLDER).glob('*.yaml')}
+    )
 
 
 def preset_path(name: str) -> Path:
@@ -32,8 +22,8 @@ def preset_path(name: str) -> Path:
 
     :raises ValueError: for an unknown name, listing those there are.
     """
-    for folder in _folders():
-        path = folder / f'{name}.yaml'
+    for folder in resource_folders():
+        path = folder / FOLDER / f'{name}.yaml'
         if path.is_file():
             return path
     raise ValueError(

@@ -12,12 +12,12 @@ import pytest
 import torch
 import yaml
 
+from diffphyscam_ros import resources
 from diffphyscam_ros.camera import (
     CameraSettings,
     expose,
     PhysicalCamera,
     preset_names,
-    presets,
     respond,
     SensorModel,
 )
@@ -261,6 +261,14 @@ def test_every_field_is_described() -> None:
             assert parameter.about and bool(parameter.unit) == parameter.numeric
 
 
+def test_every_field_and_preset_is_documented(repository: Path) -> None:
+    text = (repository / 'docs' / 'camera_model.md').read_text(encoding='utf-8')
+    for name, parameter in PARAMETERS.items():
+        assert f'| `{name}` | {parameter.unit or "–"} |' in text
+    for path in (repository / 'config' / 'cameras').glob('*.yaml'):
+        assert SensorModel.load(path).name == path.stem
+
+
 @pytest.mark.parametrize('name', preset_names())
 def test_presets_expose_a_white_diffuser_well(name: str) -> None:
     sensor = SensorModel.preset(name)
@@ -295,7 +303,7 @@ def test_presets_are_found_where_they_are_installed(tmp_path: Path, monkeypatch)
     monkeypatch.setenv('AMENT_PREFIX_PATH', f'/nowhere:{tmp_path}')
     assert 'mine' in preset_names() and SensorModel.preset('mine') == UNUSUAL
     monkeypatch.delenv('AMENT_PREFIX_PATH')
-    monkeypatch.setattr(presets.sys, 'prefix', str(tmp_path))
+    monkeypatch.setattr(resources.sys, 'prefix', str(tmp_path))
     assert SensorModel.preset('mine') == UNUSUAL
 
 
