@@ -7,12 +7,11 @@ from pathlib import Path
 import shutil
 
 from ament_index_python.packages import get_package_prefix
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
-
-from launch import LaunchContext, LaunchDescription
 
 PACKAGE = 'diffphyscam_ros'
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 import runpy
 
+from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
@@ -17,8 +18,6 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
-
-from launch import LaunchContext, LaunchDescription
 
 # share/diffphyscam_ros or the source tree: launch/, config/ and examples/ lie side by side.
 SHARE = Path(__file__).resolve().parents[1]

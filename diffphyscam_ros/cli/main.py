@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 import sys
+from typing import Any
+import warnings
 
 from diffphyscam_ros.cli import apply, bench, demo, render
 
@@ -24,9 +26,15 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Print what a user needs of a warning: its words, not the line of code."""
+    print(f'warning: {message}', file=sys.stderr)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0, 2 for bad input, 130 when interrupted."""
     options = build_parser().parse_args(arguments)
+    warnings.showwarning = _show_warning
     try:
         return int(options.run(options))
     except (ValueError, OSError, RuntimeError) as error:

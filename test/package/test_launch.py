@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 from pathlib import Path
+import re
 import subprocess
 import sys
 
@@ -58,6 +59,15 @@ def test_camera_arguments_are_parameters_of_the_node() -> None:
         if isinstance(node, ast.Assign) and node.targets[0].id == 'PARAMETERS'
     )
     assert [name for name in passed if f"'{name}'" not in table] == []
+
+
+def test_files_that_the_demo_names_exist() -> None:
+    """The launch package only warns about a parameter file that is not there."""
+    text = (REPOSITORY / 'launch' / 'demo.launch.py').read_text(encoding='utf-8')
+    paths = re.findall(r"SHARE / ('[^)\n]+')\)", text)
+    assert len(paths) >= 4
+    for path in paths:
+        assert REPOSITORY.joinpath(*re.findall(r"'([^']+)'", path)).is_file(), path
 
 
 STUB = """#!{python}

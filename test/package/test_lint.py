@@ -14,7 +14,10 @@ import pytest
 COPYRIGHT = re.compile(
     r'# Copyright \d{4} diffphyscam_ros contributors\. SPDX-License-Identifier: Apache-2\.0'
 )
-GENERATED = re.compile(r'^(diffphyscam_ros/(msg|srv|_lib)|build|install|log|\.\w+|out)/')
+GENERATED = re.compile(
+    r'^diffphyscam_ros/(msg|srv|_lib)/|\.so$'
+    r'|(^|/)(build|install|log|dist|out|__pycache__|\.(?!ci/)\w+|\w+\.egg-info)/'
+)
 # Where packages come from is the business of pip's configuration, and no path of a developer's
 # machine is of use to others.
 UNPORTABLE = re.compile(
