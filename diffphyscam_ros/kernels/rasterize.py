@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from numba import prange
+import numpy as np
 
 from diffphyscam_ros.kernels.runtime import kernel
 
@@ -32,9 +32,7 @@ MERGE_CHUNK = 4096  # px
 
 
 @kernel(parallel=True)
-def project_vertices(
-    vertices, blocks, matrices, pinhole, width, height, near, camera, projected
-):
+def project_vertices(vertices, blocks, matrices, pinhole, width, height, near, camera, projected):
     """Carry vertices into the optical frame and onto the picture.
 
     :param vertices: (V, 3) float32, mesh frame.
@@ -84,9 +82,7 @@ def project_vertices(
 
 
 @kernel()
-def fill_triangle(
-    keys, width, height, x0, y0, w0, x1, y1, w1, x2, y2, w2, triangle, culled_sign
-):
+def fill_triangle(keys, width, height, x0, y0, w0, x1, y1, w1, x2, y2, w2, triangle, culled_sign):
     """Enter one triangle into a key buffer.
 
     :param keys: (H·W,) int64.
@@ -243,9 +239,7 @@ def _fill_clipped(
 
 
 @kernel(parallel=True)
-def rasterize(
-    faces, blocks, culled_signs, camera, projected, pinhole, width, height, near, keys
-):
+def rasterize(faces, blocks, culled_signs, camera, projected, pinhole, width, height, near, keys):
     """Enter all triangles into the workers' key buffers.
 
     :param faces: (F, 3) int32.

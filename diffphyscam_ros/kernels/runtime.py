@@ -3,20 +3,21 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-import warnings
 from collections.abc import Callable
+import hashlib
+import os
 from pathlib import Path
-from typing import Any, TypeVar, cast
+import tempfile
+from typing import Any, cast, TypeVar
+import warnings
 
 import numba
 
 Function = TypeVar('Function', bound=Callable[..., Any])
 
 
-def _writable_cache() -> bool:
-    """Return whether compiled kernels can be kept, having looked where numba would put them."""
+def _writable_cache() -> Path | None:
+    """Return where compiled kernels can be kept, looking where numba would put them."""
     chosen = os.environ.get('NUMBA_CACHE_DIR')
     candidates = [Path(chosen)] if chosen else [Path(__file__).parent / '__pycache__']
     if not chosen:
@@ -25,7 +26,7 @@ def _writable_cache() -> bool:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
-                return True
+                return folder
         except OSError:
             continue
     warnings.warn(
@@ -35,10 +36,24 @@ def _writable_cache() -> bool:
         RuntimeWarning,
         stacklevel=2,
     )
-    return False
+    return None
 
 
-CACHE = _writable_cache()
+def _sources_digest() -> str:
+    """Return a name for this version of the kernels' sources."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob('*.py')):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+_FOLDER = _writable_cache()
+CACHE = _FOLDER is not None
+if _FOLDER is not None:
+    # numba compiles a kernel anew when its own file has changed, but not when a constant or an
+    # inlined function of another file has: old and new code would be mixed, and write outside
+    # their arrays. Every version of the sources has a folder of its own instead.
+    numba.config.CACHE_DIR = str(_FOLDER / f'diffphyscam_ros-{_sources_digest()}')
 
 
 def _pick_threading_layer() -> str:

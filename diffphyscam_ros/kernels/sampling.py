@@ -1,8 +1,10 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Looking up textures and lat-long environments inside the CPU shading kernels.
+"""Looking up textures and lat-long environments for a block of pixels.
 
-Equal to ``render/textures.py`` and ``render/lighting.py``. Coordinates may be garbage (NaN from
-broken meshes): the integer texel index is clamped, so nothing outside the arrays is ever read.
+Equal to ``render/textures.py`` and ``scene/environment.py``. Which texels and with what weights
+is worked out for the whole block at once (it vectorizes); the loads follow. Coordinates may be
+garbage (NaN from broken meshes): numbers of texels are clamped as integers, so nothing outside the
+arrays is ever read.
 """
 
 from __future__ import annotations
@@ -12,6 +14,35 @@ import math
 import numpy as np
 
 from diffphyscam_ros.kernels.runtime import kernel
+from diffphyscam_ros.kernels.scratch import (
+    AIM_X,
+    AIM_Y,
+    AIM_Z,
+    BLOCK,
+    HEIGHT,
+    LAST_LEVEL,
+    LEVEL,
+    OFFSET,
+    PLACE_A,
+    PLACE_B,
+    PLACE_C,
+    PLACE_D,
+    SHARE,
+    SHARE_A,
+    SHARE_B,
+    SHARE_C,
+    SHARE_D,
+    TEXEL_B,
+    TEXEL_G,
+    TEXEL_R,
+    U,
+    U_ACROSS,
+    U_DOWN,
+    V,
+    V_ACROSS,
+    V_DOWN,
+    WIDTH,
+)
 
 ZERO = np.float32(0.0)
 HALF = np.float32(0.5)
@@ -19,6 +50,8 @@ ONE = np.float32(1.0)
 TWO = np.float32(2.0)
 HALF_PI = np.float32(math.pi / 2.0)
 PI = np.float32(math.pi)
+INVERSE_PI = np.float32(1.0 / math.pi)
+INVERSE_TWO_PI = np.float32(0.5 / math.pi)
 TINY = np.float32(1e-20)
 
 # atan(t) = t·P(t²) on [0, 1] to 8e-8 rad, a least-squares fit at Chebyshev nodes.
@@ -70,7 +103,7 @@ def floor(x):
 def binary_logarithm(x):
     """Return log2 of a positive float32 to 1e-6, from its exponent and a series."""
     bits = np.float32(x).view(np.int32)
-    exponent = (bits >> 23) - 127
+    exponent = np.int32((bits >> 23) - 127)
     mantissa = np.int32((bits & 0x7FFFFF) | 0x3F800000).view(np.float32)
     # log2(m) = 2/ln 2 · artanh(t), t = (m − 1)/(m + 1) ≤ 1/3: the series converges quickly.
     t = (mantissa - ONE) / (mantissa + ONE)
@@ -80,107 +113,174 @@ def binary_logarithm(x):
 
 
 @kernel(fastmath=True, inline=True)
-def bilinear(atlas, offset, width, height, u, v):
-    """Return the colour at (u, v) of one repeating picture inside the atlas.
-
-    :param atlas: (N, 3) float32, pictures one after the other, row by row.
-    :param offset: index of the picture's first texel.
-    """
-    x = (u - floor(u)) * np.float32(width) - HALF
-    y = (v - floor(v)) * np.float32(height) - HALF
-    left, top = floor(x), floor(y)
-    dx, dy = x - left, y - top
-    x0 = min(max(np.int32(left), np.int32(-1)), width - 1)
-    y0 = min(max(np.int32(top), np.int32(-1)), height - 1)
-    x1 = x0 + 1 if x0 + 1 < width else 0
-    y1 = y0 + 1 if y0 + 1 < height else 0
-    x0 = x0 if x0 >= 0 else width - 1
-    y0 = y0 if y0 >= 0 else height - 1
-    a = np.uint64(offset + y0 * width + x0)
-    b = np.uint64(offset + y0 * width + x1)
-    c = np.uint64(offset + y1 * width + x0)
-    d = np.uint64(offset + y1 * width + x1)
-    wd = dx * dy
-    wc = dy - wd
-    wb = dx - wd
-    wa = ONE - dx - wc
-    return (
-        wa * atlas[a, 0] + wb * atlas[b, 0] + wc * atlas[c, 0] + wd * atlas[d, 0],
-        wa * atlas[a, 1] + wb * atlas[b, 1] + wc * atlas[c, 1] + wd * atlas[d, 1],
-        wa * atlas[a, 2] + wb * atlas[b, 2] + wc * atlas[c, 2] + wd * atlas[d, 2],
-    )
+def _clamp(x, low, high):
+    """Return an int32 within limits."""
+    return np.int32(min(max(np.int32(x), np.int32(low)), np.int32(high)))
 
 
-@kernel(fastmath=True, inline=True)
-def trilinear(atlas, levels, counts, texture, u, v, ux, vx, uy, vy):
-    """Return the colour of a repeating, mip-mapped texture.
+@kernel(fastmath=True)
+def _choose_levels(s, n):
+    """Fill LEVEL and SHARE from the footprint of a pixel; WIDTH and HEIGHT are the finest's."""
+    for i in range(BLOCK):
+        width, height = np.float32(n[WIDTH + i]), np.float32(n[HEIGHT + i])
+        ux, vx = s[U_ACROSS + i] * width, s[V_ACROSS + i] * height
+        uy, vy = s[U_DOWN + i] * width, s[V_DOWN + i] * height
+        footprint = max(max(ux * ux + vx * vx, uy * uy + vy * vy), ONE)
+        detail = min(HALF * binary_logarithm(footprint), np.float32(n[LAST_LEVEL + i]))
+        level = _clamp(np.int32(detail), 0, n[LAST_LEVEL + i])
+        n[LEVEL + i] = level
+        s[SHARE + i] = detail - np.float32(level)
 
+
+@kernel(fastmath=True)
+def _place_texels(s, n):
+    """Fill PLACE and their SHARE: the four texels around (U, V) of one repeating level."""
+    for i in range(BLOCK):
+        width, height = n[WIDTH + i], n[HEIGHT + i]
+        u, v = s[U + i], s[V + i]
+        x = (u - floor(u)) * np.float32(width) - HALF
+        y = (v - floor(v)) * np.float32(height) - HALF
+        left, top = floor(x), floor(y)
+        dx, dy = x - left, y - top
+        x0 = _clamp(np.int32(left), -1, width - 1)
+        y0 = _clamp(np.int32(top), -1, height - 1)
+        x1 = np.int32(x0 + 1)
+        y1 = np.int32(y0 + 1)
+        x1 = np.int32(0) if x1 == width else x1
+        y1 = np.int32(0) if y1 == height else y1
+        x0 = np.int32(width - 1) if x0 < 0 else x0
+        y0 = np.int32(height - 1) if y0 < 0 else y0
+        upper = np.int32(n[OFFSET + i] + np.int32(y0 * width))
+        lower = np.int32(n[OFFSET + i] + np.int32(y1 * width))
+        n[PLACE_A + i] = np.int32(upper + x0)
+        n[PLACE_B + i] = np.int32(upper + x1)
+        n[PLACE_C + i] = np.int32(lower + x0)
+        n[PLACE_D + i] = np.int32(lower + x1)
+        wd = dx * dy
+        s[SHARE_A + i] = ONE - dx - dy + wd
+        s[SHARE_B + i] = dx - wd
+        s[SHARE_C + i] = dy - wd
+        s[SHARE_D + i] = wd
+
+
+@kernel(fastmath=True)
+def _fetch_texels(s, n, count, atlas):
+    """Fill TEXEL with the weighted mean of four texels."""
+    for i in range(count):
+        a, b = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
+        c, d = np.uint32(n[PLACE_C + i]), np.uint32(n[PLACE_D + i])
+        wa, wb, wc, wd = s[SHARE_A + i], s[SHARE_B + i], s[SHARE_C + i], s[SHARE_D + i]
+        s[TEXEL_R + i] = wa * atlas[a, 0] + wb * atlas[b, 0] + wc * atlas[c, 0] + wd * atlas[d, 0]
+        s[TEXEL_G + i] = wa * atlas[a, 1] + wb * atlas[b, 1] + wc * atlas[c, 1] + wd * atlas[d, 1]
+        s[TEXEL_B + i] = wa * atlas[a, 2] + wb * atlas[b, 2] + wc * atlas[c, 2] + wd * atlas[d, 2]
+
+
+@kernel(fastmath=True)
+def _mix_texels(s, n, count, atlas):
+    """Mix TEXEL with SHARE of the weighted mean of four texels of the next level."""
+    for i in range(count):
+        share = s[SHARE + i]
+        if share == ZERO:
+            continue
+        a, b = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
+        c, d = np.uint32(n[PLACE_C + i]), np.uint32(n[PLACE_D + i])
+        wa, wb, wc, wd = s[SHARE_A + i], s[SHARE_B + i], s[SHARE_C + i], s[SHARE_D + i]
+        red = wa * atlas[a, 0] + wb * atlas[b, 0] + wc * atlas[c, 0] + wd * atlas[d, 0]
+        green = wa * atlas[a, 1] + wb * atlas[b, 1] + wc * atlas[c, 1] + wd * atlas[d, 1]
+        blue = wa * atlas[a, 2] + wb * atlas[b, 2] + wc * atlas[c, 2] + wd * atlas[d, 2]
+        s[TEXEL_R + i] += share * (red - s[TEXEL_R + i])
+        s[TEXEL_G + i] += share * (green - s[TEXEL_G + i])
+        s[TEXEL_B + i] += share * (blue - s[TEXEL_B + i])
+
+
+@kernel(fastmath=True)
+def sample_textures(s, n, count, flags, column, items, atlas, levels, counts):
+    """Fill TEXEL with the trilinear colour of each pixel's texture.
+
+    Reads U, V and their changes. Pixels without a texture in this column get any colour.
+
+    :param flags: (I, 5) int32, its ``column`` holding the texture's number.
+    :param items: offset of the field with the pixel's instance.
     :param levels: (T, L, 3) int32: offset, width, height of each level, the finest first.
     :param counts: (T,) int32, levels in use.
-    :param ux, vx, uy, vy: change of (u, v) for a step of one pixel to the right and down.
     """
-    width, height = np.float32(levels[texture, 0, 1]), np.float32(levels[texture, 0, 2])
-    across = (ux * width) * (ux * width) + (vx * height) * (vx * height)
-    down = (uy * width) * (uy * width) + (vy * height) * (vy * height)
-    footprint = max(across, down)
-    if not footprint > ONE:
-        return _level(atlas, levels, texture, 0, u, v)
-    last = counts[texture] - 1
-    lod = min(HALF * binary_logarithm(footprint), np.float32(last))
-    level = min(max(np.int32(lod), 0), last)
-    share = lod - np.float32(level)
-    r, g, b = _level(atlas, levels, texture, level, u, v)
-    if level < last:
-        r1, g1, b1 = _level(atlas, levels, texture, level + 1, u, v)
-        r += share * (r1 - r)
-        g += share * (g1 - g)
-        b += share * (b1 - b)
-    return r, g, b
+    for i in range(count):
+        texture = np.uint32(max(flags[np.uint32(n[items + i]), column], 0))
+        n[WIDTH + i] = levels[texture, 0, 1]
+        n[HEIGHT + i] = levels[texture, 0, 2]
+        n[LAST_LEVEL + i] = counts[texture] - 1
+    _choose_levels(s, n)
+    mixed = False
+    for step in range(2):
+        for i in range(count):
+            texture = np.uint32(max(flags[np.uint32(n[items + i]), column], 0))
+            level = np.uint32(min(n[LEVEL + i] + step, n[LAST_LEVEL + i]))
+            n[OFFSET + i] = levels[texture, level, 0]
+            n[WIDTH + i] = levels[texture, level, 1]
+            n[HEIGHT + i] = levels[texture, level, 2]
+            mixed = mixed or s[SHARE + i] > ZERO
+        _place_texels(s, n)
+        if step == 0:
+            _fetch_texels(s, n, count, atlas)
+            if not mixed:
+                break
+        else:
+            _mix_texels(s, n, count, atlas)
 
 
-@kernel(fastmath=True, inline=True)
-def _level(atlas, levels, texture, level, u, v):
-    """Return the colour of one level of a texture."""
-    row, column = np.uint64(texture), np.uint64(level)
-    return bilinear(
-        atlas, levels[row, column, 0], levels[row, column, 1], levels[row, column, 2], u, v
-    )
-
-
-@kernel(fastmath=True, inline=True)
-def latlong(pictures, index, column, row):
-    """Return the radiance at pixel coordinates of one of several lat-long pictures.
-
-    :param pictures: (L, H, W, 3) float32.
+@kernel(fastmath=True)
+def aim_at_latlong(s, n, turn, width, height):
+    """Fill PLACE and their SHARE: four pixels of a lat-long picture around where AIM points.
 
     Columns wrap, rows stop at the edge (``scene.environment.sample_wrapped``).
+
+    :param turn: (3, 3) float32, optical frame to the environment's.
     """
-    height, width = np.int32(pictures.shape[1]), np.int32(pictures.shape[2])
-    left, top = floor(column), floor(row)
-    dx, dy = column - left, row - top
-    x0 = min(max(np.int32(left), np.int32(-1)), width - 1)
-    x1 = x0 + 1 if x0 + 1 < width else 0
-    x0 = x0 if x0 >= 0 else width - 1
-    y0 = min(max(np.int32(top), np.int32(0)), height - 1)
-    y1 = min(max(np.int32(top) + 1, 0), height - 1)
-    k = np.uint64(index)
-    left_column, right_column = np.uint64(x0), np.uint64(x1)
-    upper, lower = np.uint64(y0), np.uint64(y1)
-    wd = dx * dy
-    wc = dy - wd
-    wb = dx - wd
-    wa = ONE - dx - wc
+    r00, r01, r02 = turn[0, 0], turn[0, 1], turn[0, 2]
+    r10, r11, r12 = turn[1, 0], turn[1, 1], turn[1, 2]
+    r20, r21, r22 = turn[2, 0], turn[2, 1], turn[2, 2]
+    columns, rows = np.int32(width), np.int32(height)
+    wide, high = np.float32(width), np.float32(height)
+    for i in range(BLOCK):
+        x, y, z = s[AIM_X + i], s[AIM_Y + i], s[AIM_Z + i]
+        ex, ey = r00 * x + r01 * y + r02 * z, r10 * x + r11 * y + r12 * z
+        ez = r20 * x + r21 * y + r22 * z
+        azimuth = arc_tangent(ey, ex)
+        polar = arc_tangent(math.sqrt(ex * ex + ey * ey), ez)
+        column = (HALF - azimuth * INVERSE_TWO_PI) * wide - HALF
+        row = polar * INVERSE_PI * high - HALF
+        left, top = floor(column), floor(row)
+        dx, dy = column - left, row - top
+        x0 = _clamp(np.int32(left), -1, columns - 1)
+        x1 = np.int32(x0 + 1)
+        x1 = np.int32(0) if x1 == columns else x1
+        x0 = np.int32(columns - 1) if x0 < 0 else x0
+        y0 = _clamp(np.int32(top), 0, rows - 1)
+        y1 = _clamp(np.int32(top) + 1, 0, rows - 1)
+        upper, lower = np.int32(y0 * columns), np.int32(y1 * columns)
+        n[PLACE_A + i] = np.int32(upper + x0)
+        n[PLACE_B + i] = np.int32(upper + x1)
+        n[PLACE_C + i] = np.int32(lower + x0)
+        n[PLACE_D + i] = np.int32(lower + x1)
+        wd = dx * dy
+        s[SHARE_A + i] = ONE - dx - dy + wd
+        s[SHARE_B + i] = dx - wd
+        s[SHARE_C + i] = dy - wd
+        s[SHARE_D + i] = wd
+
+
+@kernel(fastmath=True, inline=True)
+def four_pixels(s, n, i, pictures, first):
+    """Return the weighted mean of the four pixels at PLACE.
+
+    :param pictures: (N, 3) float32, pictures one after the other; ``first``: number of the
+        picture's first pixel.
+    """
+    a, b = np.uint32(first + n[PLACE_A + i]), np.uint32(first + n[PLACE_B + i])
+    c, d = np.uint32(first + n[PLACE_C + i]), np.uint32(first + n[PLACE_D + i])
+    wa, wb, wc, wd = s[SHARE_A + i], s[SHARE_B + i], s[SHARE_C + i], s[SHARE_D + i]
     return (
-        wa * pictures[k, upper, left_column, 0]
-        + wb * pictures[k, upper, right_column, 0]
-        + wc * pictures[k, lower, left_column, 0]
-        + wd * pictures[k, lower, right_column, 0],
-        wa * pictures[k, upper, left_column, 1]
-        + wb * pictures[k, upper, right_column, 1]
-        + wc * pictures[k, lower, left_column, 1]
-        + wd * pictures[k, lower, right_column, 1],
-        wa * pictures[k, upper, left_column, 2]
-        + wb * pictures[k, upper, right_column, 2]
-        + wc * pictures[k, lower, left_column, 2]
-        + wd * pictures[k, lower, right_column, 2],
+        wa * pictures[a, 0] + wb * pictures[b, 0] + wc * pictures[c, 0] + wd * pictures[d, 0],
+        wa * pictures[a, 1] + wb * pictures[b, 1] + wc * pictures[c, 1] + wd * pictures[d, 1],
+        wa * pictures[a, 2] + wb * pictures[b, 2] + wc * pictures[c, 2] + wd * pictures[d, 2],
     )

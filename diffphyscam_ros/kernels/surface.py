@@ -1,9 +1,7 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
 """What the surface is like at each hit pixel: the gathering half of the CPU shading kernel.
 
-Works on blocks of ``BLOCK`` pixels whose values lie in one flat scratch array, a field after the
-other. Because the distance between two fields is a constant, the compiler can prove that loops
-over a block do not overlap and vectorizes the arithmetic half in ``kernels/shade.py``.
+Equal to ``render/interpolation.py`` and the material look-up in ``render/shading.py``.
 """
 
 from __future__ import annotations
@@ -13,47 +11,217 @@ import math
 import numpy as np
 
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import ONE, TWO, ZERO, trilinear
+from diffphyscam_ros.kernels.sampling import ONE, sample_textures, TWO, ZERO
+from diffphyscam_ros.kernels.scratch import (
+    A_X,
+    A_Y,
+    A_Z,
+    ACROSS_A,
+    ACROSS_B,
+    ACROSS_C,
+    B_X,
+    B_Y,
+    B_Z,
+    BASE_B,
+    BASE_G,
+    BASE_R,
+    BLOCK,
+    C_X,
+    C_Y,
+    C_Z,
+    CORNER_A,
+    CORNER_B,
+    CORNER_C,
+    DEPTH,
+    DOWN_A,
+    DOWN_B,
+    DOWN_C,
+    FACING_X,
+    FACING_Y,
+    FACING_Z,
+    FLIP,
+    ITEM,
+    METALLIC,
+    NORMAL_X,
+    NORMAL_Y,
+    NORMAL_Z,
+    OUT_B,
+    OUT_G,
+    OUT_R,
+    PIXEL,
+    RAY_X,
+    RAY_Y,
+    ROUGHNESS,
+    TEXEL_B,
+    TEXEL_G,
+    TEXEL_R,
+    TRIANGLE,
+    U,
+    U_ACROSS,
+    U_DOWN,
+    V,
+    V_ACROSS,
+    V_DOWN,
+    WEIGHT_A,
+    WEIGHT_B,
+    WEIGHT_C,
+)
 
-BLOCK = 128
-
-# Offsets of the fields in a block's scratch.
-RAY_X, RAY_Y = 0 * BLOCK, 1 * BLOCK  # (x/z, y/z) of the pixel's ray
-NORMAL_X, NORMAL_Y, NORMAL_Z = 2 * BLOCK, 3 * BLOCK, 4 * BLOCK  # optical frame, unit
-DEPTH = 5 * BLOCK
-BASE_R, BASE_G, BASE_B = 6 * BLOCK, 7 * BLOCK, 8 * BLOCK
-METALLIC, ROUGHNESS = 9 * BLOCK, 10 * BLOCK
-OUT_R, OUT_G, OUT_B = 11 * BLOCK, 12 * BLOCK, 13 * BLOCK
-VIEW_X, VIEW_Y, VIEW_Z, N_DOT_V = 14 * BLOCK, 15 * BLOCK, 16 * BLOCK, 17 * BLOCK
-SPECULAR_R, SPECULAR_G, SPECULAR_B = 18 * BLOCK, 19 * BLOCK, 20 * BLOCK
-COLUMN, ROW = 21 * BLOCK, 22 * BLOCK
-AIM_X, AIM_Y, AIM_Z = 23 * BLOCK, 24 * BLOCK, 25 * BLOCK
-SCRATCH = 26 * BLOCK
-
-# Columns of the material tables.
+# Columns of the material flags.
 TEXTURE_BASE, TEXTURE_METAL, TEXTURE_NORMAL, HAS_NORMALS, HAS_COLORS = 0, 1, 2, 3, 4
 
 SMALL = np.float32(1e-30)
+THIRD = np.float32(1.0 / 3.0)
 
 
-@kernel(fastmath=True, inline=True)
-def _triangle(faces, camera, face):
-    """Return the corners' numbers and their nine optical-frame coordinates."""
-    i0, i1, i2 = np.uint32(faces[face, 0]), np.uint32(faces[face, 1]), np.uint32(faces[face, 2])
-    return (
-        i0,
-        i1,
-        i2,
-        camera[i0, 0],
-        camera[i0, 1],
-        camera[i0, 2],
-        camera[i1, 0],
-        camera[i1, 1],
-        camera[i1, 2],
-        camera[i2, 0],
-        camera[i2, 1],
-        camera[i2, 2],
-    )
+@kernel(fastmath=True)
+def _locate(s, n, count, faces, face_instance, camera):
+    """Fill ITEM, CORNER and the corners' coordinates from TRIANGLE."""
+    for i in range(count):
+        face = np.uint32(n[TRIANGLE + i])
+        a, b, c = np.uint32(faces[face, 0]), np.uint32(faces[face, 1]), np.uint32(faces[face, 2])
+        n[ITEM + i] = face_instance[face]
+        n[CORNER_A + i] = a
+        n[CORNER_B + i] = b
+        n[CORNER_C + i] = c
+        s[A_X + i], s[A_Y + i], s[A_Z + i] = camera[a, 0], camera[a, 1], camera[a, 2]
+        s[B_X + i], s[B_Y + i], s[B_Z + i] = camera[b, 0], camera[b, 1], camera[b, 2]
+        s[C_X + i], s[C_Y + i], s[C_Z + i] = camera[c, 0], camera[c, 1], camera[c, 2]
+
+
+@kernel(fastmath=True)
+def _intersect(s, step_x, step_y):
+    """Fill WEIGHT, ACROSS, DOWN, DEPTH and FACING.
+
+    :param step_x, step_y: 1/fx and 1/fy, the ray's change from a pixel to the next.
+    """
+    for i in range(BLOCK):
+        rx, ry = s[RAY_X + i], s[RAY_Y + i]
+        x0, y0, z0 = s[A_X + i], s[A_Y + i], s[A_Z + i]
+        x1, y1, z1 = s[B_X + i], s[B_Y + i], s[B_Z + i]
+        x2, y2, z2 = s[C_X + i], s[C_Y + i], s[C_Z + i]
+        # Corners relative to the pixel's ray: small numbers, so their cross products keep digits.
+        ax, ay = x0 - rx * z0, y0 - ry * z0
+        bx, by = x1 - rx * z1, y1 - ry * z1
+        cx, cy = x2 - rx * z2, y2 - ry * z2
+        w0, w1, w2 = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
+        total = w0 + w1 + w2
+        usable = abs(total) > SMALL
+        inverse = ONE / (total if usable else ONE)
+        inverse = inverse if usable else ZERO
+        # A pixel on an edge may lie outside by 1/512 px because corners are snapped.
+        b0, b1, b2 = max(w0 * inverse, ZERO), max(w1 * inverse, ZERO), max(w2 * inverse, ZERO)
+        mass = b0 + b1 + b2
+        scale = ONE / (mass if mass > ZERO else ONE)
+        b0 = b0 * scale if mass > ZERO else THIRD
+        b1 = b1 * scale if mass > ZERO else THIRD
+        b2 = b2 * scale if mass > ZERO else THIRD
+        s[WEIGHT_A + i], s[WEIGHT_B + i], s[WEIGHT_C + i] = b0, b1, b2
+        s[DEPTH + i] = b0 * z0 + b1 * z1 + b2 * z2
+
+        # The sign of the total tells which way the corners run round the ray.
+        e1x, e1y, e1z = x1 - x0, y1 - y0, z1 - z0
+        e2x, e2y, e2z = x2 - x0, y2 - y0, z2 - z0
+        gx, gy, gz = e1y * e2z - e1z * e2y, e1z * e2x - e1x * e2z, e1x * e2y - e1y * e2x
+        square = gx * gx + gy * gy + gz * gz
+        scale = (-ONE if total > ZERO else ONE) / math.sqrt(max(square, SMALL))
+        s[FACING_X + i] = gx * scale if square > SMALL else ZERO
+        s[FACING_Y + i] = gy * scale if square > SMALL else ZERO
+        s[FACING_Z + i] = gz * scale if square > SMALL else -ONE
+
+        # Exact derivatives of the perspective-correct weights with respect to the ray.
+        p0, p1, p2 = by * z2 - cy * z1, cy * z0 - ay * z2, ay * z1 - by * z0
+        q0, q1, q2 = cx * z1 - bx * z2, ax * z2 - cx * z0, bx * z0 - ax * z1
+        p, q = p0 + p1 + p2, q0 + q1 + q2
+        sx, sy = inverse * step_x, inverse * step_y
+        s[ACROSS_A + i] = (p0 - b0 * p) * sx
+        s[ACROSS_B + i] = (p1 - b1 * p) * sx
+        s[ACROSS_C + i] = (p2 - b2 * p) * sx
+        s[DOWN_A + i] = (q0 - b0 * q) * sy
+        s[DOWN_B + i] = (q1 - b1 * q) * sy
+        s[DOWN_C + i] = (q2 - b2 * q) * sy
+
+
+@kernel(fastmath=True)
+def _read_materials(s, n, count, factors, flags, colors):
+    """Fill BASE, METALLIC, ROUGHNESS and, with the emitted light, OUT; return which textures."""
+    textured = 0
+    for i in range(count):
+        item = np.uint32(n[ITEM + i])
+        red, green, blue = factors[item, 0], factors[item, 1], factors[item, 2]
+        if flags[item, HAS_COLORS] != 0:
+            a, b = np.uint32(n[CORNER_A + i]), np.uint32(n[CORNER_B + i])
+            c = np.uint32(n[CORNER_C + i])
+            wa, wb, wc = s[WEIGHT_A + i], s[WEIGHT_B + i], s[WEIGHT_C + i]
+            red *= wa * colors[a, 0] + wb * colors[b, 0] + wc * colors[c, 0]
+            green *= wa * colors[a, 1] + wb * colors[b, 1] + wc * colors[c, 1]
+            blue *= wa * colors[a, 2] + wb * colors[b, 2] + wc * colors[c, 2]
+        s[BASE_R + i], s[BASE_G + i], s[BASE_B + i] = red, green, blue
+        s[METALLIC + i], s[ROUGHNESS + i] = factors[item, 3], factors[item, 4]
+        s[OUT_R + i], s[OUT_G + i] = factors[item, 5], factors[item, 6]
+        s[OUT_B + i] = factors[item, 7]
+        textured |= 1 if flags[item, TEXTURE_BASE] >= 0 else 0
+        textured |= 2 if flags[item, TEXTURE_METAL] >= 0 else 0
+        textured |= 4 if flags[item, TEXTURE_NORMAL] >= 0 else 0
+    return textured
+
+
+@kernel(fastmath=True)
+def _mix_normals(s, n, count, flags, normals, rotate):
+    """Fill NORMAL with the interpolated normals in the optical frame, of any length."""
+    for i in range(count):
+        k = np.uint32(n[ITEM + i])
+        if flags[k, HAS_NORMALS] == 0:
+            s[NORMAL_X + i] = s[FACING_X + i]
+            s[NORMAL_Y + i] = s[FACING_Y + i]
+            s[NORMAL_Z + i] = s[FACING_Z + i]
+            continue
+        a, b, c = (
+            np.uint32(n[CORNER_A + i]),
+            np.uint32(n[CORNER_B + i]),
+            np.uint32(n[CORNER_C + i]),
+        )
+        wa, wb, wc = s[WEIGHT_A + i], s[WEIGHT_B + i], s[WEIGHT_C + i]
+        x = wa * normals[a, 0] + wb * normals[b, 0] + wc * normals[c, 0]
+        y = wa * normals[a, 1] + wb * normals[b, 1] + wc * normals[c, 1]
+        z = wa * normals[a, 2] + wb * normals[b, 2] + wc * normals[c, 2]
+        s[NORMAL_X + i] = rotate[k, 0, 0] * x + rotate[k, 0, 1] * y + rotate[k, 0, 2] * z
+        s[NORMAL_Y + i] = rotate[k, 1, 0] * x + rotate[k, 1, 1] * y + rotate[k, 1, 2] * z
+        s[NORMAL_Z + i] = rotate[k, 2, 0] * x + rotate[k, 2, 1] * y + rotate[k, 2, 2] * z
+
+
+@kernel(fastmath=True)
+def _finish_normals(s):
+    """Make NORMAL unit, and FLIP the sign that turns it to the viewer's side."""
+    for i in range(BLOCK):
+        x, y, z = s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i]
+        gx, gy, gz = s[FACING_X + i], s[FACING_Y + i], s[FACING_Z + i]
+        square = x * x + y * y + z * z
+        scale = ONE / math.sqrt(max(square, SMALL))
+        x = x * scale if square > SMALL else gx
+        y = y * scale if square > SMALL else gy
+        z = z * scale if square > SMALL else gz
+        s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i] = x, y, z
+        s[FLIP + i] = -ONE if x * gx + y * gy + z * gz < ZERO else ONE
+
+
+@kernel(fastmath=True)
+def _mix_uvs(s, n, count, uvs):
+    """Fill U, V and their changes to the right and down."""
+    for i in range(count):
+        a, b, c = (
+            np.uint32(n[CORNER_A + i]),
+            np.uint32(n[CORNER_B + i]),
+            np.uint32(n[CORNER_C + i]),
+        )
+        ua, va, ub, vb = uvs[a, 0], uvs[a, 1], uvs[b, 0], uvs[b, 1]
+        uc, vc = uvs[c, 0], uvs[c, 1]
+        p, q, r = s[WEIGHT_A + i], s[WEIGHT_B + i], s[WEIGHT_C + i]
+        s[U + i], s[V + i] = p * ua + q * ub + r * uc, p * va + q * vb + r * vc
+        p, q, r = s[ACROSS_A + i], s[ACROSS_B + i], s[ACROSS_C + i]
+        s[U_ACROSS + i], s[V_ACROSS + i] = p * ua + q * ub + r * uc, p * va + q * vb + r * vc
+        p, q, r = s[DOWN_A + i], s[DOWN_B + i], s[DOWN_C + i]
+        s[U_DOWN + i], s[V_DOWN + i] = p * ua + q * ub + r * uc, p * va + q * vb + r * vc
 
 
 @kernel(fastmath=True, inline=True)
@@ -91,148 +259,84 @@ def _map_normal(nx, ny, nz, texel, e1, e2, du1, dv1, du2, dv2):
 
 
 @kernel(fastmath=True)
+def _map_normals(s, n, count, flags, uvs):
+    """Turn NORMAL by TEXEL where there is a normal texture."""
+    for i in range(count):
+        if flags[np.uint32(n[ITEM + i]), TEXTURE_NORMAL] < 0:
+            continue
+        a, b, c = (
+            np.uint32(n[CORNER_A + i]),
+            np.uint32(n[CORNER_B + i]),
+            np.uint32(n[CORNER_C + i]),
+        )
+        ua, va = uvs[a, 0], uvs[a, 1]
+        x, y, z = s[A_X + i], s[A_Y + i], s[A_Z + i]
+        nx, ny, nz = _map_normal(
+            s[NORMAL_X + i],
+            s[NORMAL_Y + i],
+            s[NORMAL_Z + i],
+            (s[TEXEL_R + i], s[TEXEL_G + i], s[TEXEL_B + i]),
+            (s[B_X + i] - x, s[B_Y + i] - y, s[B_Z + i] - z),
+            (s[C_X + i] - x, s[C_Y + i] - y, s[C_Z + i] - z),
+            uvs[b, 0] - ua,
+            uvs[b, 1] - va,
+            uvs[c, 0] - ua,
+            uvs[c, 1] - va,
+        )
+        s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i] = nx, ny, nz
+
+
+@kernel(fastmath=True)
+def _write(s, n, count, depth, normal, instance):
+    """Turn NORMAL to the viewer's side and write what is geometry into the pictures."""
+    for i in range(BLOCK):
+        s[NORMAL_X + i] *= s[FLIP + i]
+        s[NORMAL_Y + i] *= s[FLIP + i]
+        s[NORMAL_Z + i] *= s[FLIP + i]
+    for i in range(count):
+        pixel = np.uint32(n[PIXEL + i])
+        depth[pixel] = s[DEPTH + i]
+        normal[pixel, 0] = s[NORMAL_X + i]
+        normal[pixel, 1] = s[NORMAL_Y + i]
+        normal[pixel, 2] = s[NORMAL_Z + i]
+        instance[pixel] = n[ITEM + i] + 1
+
+
+@kernel(fastmath=True)
 def gather_surface(
-    scratch,
-    count,
-    pixels,
-    triangles,
-    step_x,
-    step_y,
-    faces,
-    face_instance,
-    camera,
-    normals,
-    uvs,
-    colors,
-    rotate,
-    factors,
-    flags,
-    atlas,
-    texture_levels,
-    texture_counts,
-    depth,
-    normal,
-    instance,
+    s, n, count, step_x, step_y, geometry, rotate, materials, depth, normal, instance
 ):
     """Interpolate and look up everything shading needs for ``count`` hit pixels.
 
-    Reads RAY_X and RAY_Y of the scratch; fills NORMAL, DEPTH, BASE, METALLIC, ROUGHNESS and, with
-    the emitted light, OUT; writes the pictures ``depth`` (N,), ``normal`` (N, 3) and ``instance``
-    (N,). Equal to ``render/interpolation.py`` and ``render/shading.py``.
+    Reads RAY, PIXEL and TRIANGLE; fills NORMAL, DEPTH, BASE, METALLIC, ROUGHNESS and, with the
+    emitted light, OUT; writes the pictures ``depth`` (N,), ``normal`` (N, 3), ``instance`` (N,).
 
+    :param geometry, materials: see ``kernels/shade.py``.
     :param rotate: (I, 3, 3) float32, mesh normals to the optical frame, any scale.
-    :param step_x, step_y: 1/fx and 1/fy, the ray's change from a pixel to the next.
     """
-    last = -1
-    i0 = i1 = i2 = np.uint32(0)
-    x0 = y0 = z0 = x1 = y1 = z1 = x2 = y2 = z2 = ZERO
-    item = np.int32(0)
-    for i in range(count):
-        face = triangles[i]
-        if face != last:
-            i0, i1, i2, x0, y0, z0, x1, y1, z1, x2, y2, z2 = _triangle(faces, camera, face)
-            item = face_instance[face]
-            last = face
-        rx, ry = scratch[RAY_X + i], scratch[RAY_Y + i]
-
-        # Corners relative to the pixel's ray: small numbers, so their cross products keep digits.
-        ax, ay = x0 - rx * z0, y0 - ry * z0
-        bx, by = x1 - rx * z1, y1 - ry * z1
-        cx, cy = x2 - rx * z2, y2 - ry * z2
-        w0, w1, w2 = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
-        total = w0 + w1 + w2
-        inverse = ONE / total if abs(total) > SMALL else ZERO
-        # A pixel on an edge may lie outside by 1/512 px because corners are snapped.
-        b0, b1, b2 = max(w0 * inverse, ZERO), max(w1 * inverse, ZERO), max(w2 * inverse, ZERO)
-        mass = b0 + b1 + b2
-        if mass > ZERO:
-            mass = ONE / mass
-            b0, b1, b2 = b0 * mass, b1 * mass, b2 * mass
-        else:
-            b0 = b1 = b2 = ONE / np.float32(3.0)
-        z = b0 * z0 + b1 * z1 + b2 * z2
-
-        # Geometric normal towards the viewer (the rays' total is its sign), then shading normal.
-        e1 = (x1 - x0, y1 - y0, z1 - z0)
-        e2 = (x2 - x0, y2 - y0, z2 - z0)
-        toward = -ONE if total > ZERO else ONE
-        gx = toward * (e1[1] * e2[2] - e1[2] * e2[1])
-        gy = toward * (e1[2] * e2[0] - e1[0] * e2[2])
-        gz = toward * (e1[0] * e2[1] - e1[1] * e2[0])
-        scale = ONE / math.sqrt(max(gx * gx + gy * gy + gz * gz, SMALL))
-        gx, gy, gz = gx * scale, gy * scale, gz * scale
-        nx, ny, nz = gx, gy, gz
-        flip = ONE
-        if flags[item, HAS_NORMALS] != 0:
-            mx = b0 * normals[i0, 0] + b1 * normals[i1, 0] + b2 * normals[i2, 0]
-            my = b0 * normals[i0, 1] + b1 * normals[i1, 1] + b2 * normals[i2, 1]
-            mz = b0 * normals[i0, 2] + b1 * normals[i1, 2] + b2 * normals[i2, 2]
-            k = np.uint64(item)
-            ox = rotate[k, 0, 0] * mx + rotate[k, 0, 1] * my + rotate[k, 0, 2] * mz
-            oy = rotate[k, 1, 0] * mx + rotate[k, 1, 1] * my + rotate[k, 1, 2] * mz
-            oz = rotate[k, 2, 0] * mx + rotate[k, 2, 1] * my + rotate[k, 2, 2] * mz
-            square = ox * ox + oy * oy + oz * oz
-            if square > SMALL:
-                scale = ONE / math.sqrt(square)
-                nx, ny, nz = ox * scale, oy * scale, oz * scale
-                if nx * gx + ny * gy + nz * gz < ZERO:
-                    flip = -ONE
-
-        red, green, blue = factors[item, 0], factors[item, 1], factors[item, 2]
-        metallic, roughness = factors[item, 3], factors[item, 4]
-        base_texture, metal_texture = flags[item, TEXTURE_BASE], flags[item, TEXTURE_METAL]
-        normal_texture = flags[item, TEXTURE_NORMAL]
-        if (base_texture & metal_texture & normal_texture) >= 0:
-            u0, v0, u1, v1 = uvs[i0, 0], uvs[i0, 1], uvs[i1, 0], uvs[i1, 1]
-            u2, v2 = uvs[i2, 0], uvs[i2, 1]
-            u, v = b0 * u0 + b1 * u1 + b2 * u2, b0 * v0 + b1 * v1 + b2 * v2
-            # Exact derivatives of the perspective-correct weights with respect to the ray.
-            p0, p1, p2 = cy * -z1 + by * z2, ay * -z2 + cy * z0, by * -z0 + ay * z1
-            q0, q1, q2 = cx * z1 - bx * z2, ax * z2 - cx * z0, bx * z0 - ax * z1
-            p, q = p0 + p1 + p2, q0 + q1 + q2
-            p0, p1, p2 = p0 - b0 * p, p1 - b1 * p, p2 - b2 * p
-            q0, q1, q2 = q0 - b0 * q, q1 - b1 * q, q2 - b2 * q
-            sx, sy = inverse * step_x, inverse * step_y
-            ux, vx = (p0 * u0 + p1 * u1 + p2 * u2) * sx, (p0 * v0 + p1 * v1 + p2 * v2) * sx
-            uy, vy = (q0 * u0 + q1 * u1 + q2 * u2) * sy, (q0 * v0 + q1 * v1 + q2 * v2) * sy
-            if base_texture >= 0:
-                r, g, b = trilinear(
-                    atlas, texture_levels, texture_counts, base_texture, u, v, ux, vx, uy, vy
-                )
-                red, green, blue = red * r, green * g, blue * b
-            if metal_texture >= 0:
-                r, g, b = trilinear(
-                    atlas, texture_levels, texture_counts, metal_texture, u, v, ux, vx, uy, vy
-                )
-                metallic, roughness = metallic * b, roughness * g
-            if normal_texture >= 0:
-                texel = trilinear(
-                    atlas, texture_levels, texture_counts, normal_texture, u, v, ux, vx, uy, vy
-                )
-                nx, ny, nz = _map_normal(
-                    nx, ny, nz, texel, e1, e2, u1 - u0, v1 - v0, u2 - u0, v2 - v0
-                )
-        if flags[item, HAS_COLORS] != 0:
-            red *= b0 * colors[i0, 0] + b1 * colors[i1, 0] + b2 * colors[i2, 0]
-            green *= b0 * colors[i0, 1] + b1 * colors[i1, 1] + b2 * colors[i2, 1]
-            blue *= b0 * colors[i0, 2] + b1 * colors[i1, 2] + b2 * colors[i2, 2]
-        nx, ny, nz = flip * nx, flip * ny, flip * nz
-
-        pixel = pixels[i]
-        depth[pixel] = z
-        normal[pixel, 0] = nx
-        normal[pixel, 1] = ny
-        normal[pixel, 2] = nz
-        instance[pixel] = item + 1
-        scratch[NORMAL_X + i] = nx
-        scratch[NORMAL_Y + i] = ny
-        scratch[NORMAL_Z + i] = nz
-        scratch[DEPTH + i] = z
-        scratch[BASE_R + i] = red
-        scratch[BASE_G + i] = green
-        scratch[BASE_B + i] = blue
-        scratch[METALLIC + i] = metallic
-        scratch[ROUGHNESS + i] = roughness
-        scratch[OUT_R + i] = factors[item, 5]
-        scratch[OUT_G + i] = factors[item, 6]
-        scratch[OUT_B + i] = factors[item, 7]
+    faces, face_instance, camera, normals, uvs, colors = geometry
+    factors, flags, atlas, levels, counts = materials
+    _locate(s, n, count, faces, face_instance, camera)
+    _intersect(s, step_x, step_y)
+    textured = _read_materials(s, n, count, factors, flags, colors)
+    _mix_normals(s, n, count, flags, normals, rotate)
+    _finish_normals(s)
+    if textured != 0:
+        _mix_uvs(s, n, count, uvs)
+    if (textured & 1) != 0:
+        sample_textures(s, n, count, flags, TEXTURE_BASE, ITEM, atlas, levels, counts)
+        for i in range(count):
+            if flags[np.uint32(n[ITEM + i]), TEXTURE_BASE] >= 0:
+                s[BASE_R + i] *= s[TEXEL_R + i]
+                s[BASE_G + i] *= s[TEXEL_G + i]
+                s[BASE_B + i] *= s[TEXEL_B + i]
+    if (textured & 2) != 0:
+        sample_textures(s, n, count, flags, TEXTURE_METAL, ITEM, atlas, levels, counts)
+        for i in range(count):
+            if flags[np.uint32(n[ITEM + i]), TEXTURE_METAL] >= 0:
+                s[METALLIC + i] *= s[TEXEL_B + i]
+                s[ROUGHNESS + i] *= s[TEXEL_G + i]
+    if (textured & 4) != 0:
+        sample_textures(s, n, count, flags, TEXTURE_NORMAL, ITEM, atlas, levels, counts)
+        _map_normals(s, n, count, flags, uvs)
+    _write(s, n, count, depth, normal, instance)

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from typing import Generic, TypeVar
+import weakref
 
 import torch
 

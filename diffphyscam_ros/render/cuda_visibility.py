@@ -13,7 +13,7 @@ import torch
 from diffphyscam_ros.render.errors import DeviceError
 from diffphyscam_ros.render.geometry import Geometry
 from diffphyscam_ros.render.interpolation import to_camera
-from diffphyscam_ros.render.visibility import View, culled_signs
+from diffphyscam_ros.render.visibility import culled_signs, View
 
 # nvdiffrast gives numbers above 2^24, which float32 cannot hold, as shifted bit patterns.
 EXACT_NUMBERS = 16777216.0
@@ -126,5 +126,5 @@ class CudaVisibility:
         edges = corners[:, 1:] - corners[:, :1]
         outward = torch.linalg.cross(edges[:, 0], edges[:, 1])
         # Positive where the triangle runs clockwise in the picture, seen from behind.
-        side = (outward * corners[:, 0]).sum(-1)
-        return ~(side * signs > 0)
+        side: torch.Tensor = (outward * corners[:, 0]).sum(-1)
+        return torch.logical_not(side * signs > 0)

@@ -127,8 +127,9 @@ def pack_geometry(
     return Geometry(
         vertices=joined('vertices', 3) if meshes else torch.zeros(0, 3, device=device),
         faces=torch.cat([torch.zeros(0, 3, device=device, dtype=torch.int32), *faces]),
-        face_instance=torch.repeat_interleave(numbers, torch.tensor(face_counts, dtype=torch.long))
-        .to(device, torch.int32),
+        face_instance=torch.repeat_interleave(
+            numbers, torch.tensor(face_counts, dtype=torch.long)
+        ).to(device, torch.int32),
         vertex_instance=torch.repeat_interleave(
             numbers, torch.tensor(vertex_counts, dtype=torch.long)
         ).to(device),

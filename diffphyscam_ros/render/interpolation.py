@@ -19,18 +19,17 @@ SMALL = 1e-30
 
 @dataclass(frozen=True)
 class Surface:
-    """The surface at P hit pixels, optical frame.
+    """The surface at P hit pixels, optical frame; components come first, so that they vectorize.
 
     :param instance: (P,) index of the instance.
     :param corners: (P, 3) numbers of the triangle's vertices.
-    :param weights: (P, 3) perspective-correct barycentric weights.
-    :param rays: (P, 3) direction of the pixel with z = 1.
+    :param weights: (3, P) perspective-correct barycentric weights.
+    :param rays: (3, P) direction of the pixel with z = 1.
     :param depth: (P,) z in metres.
-    :param edges: (P, 2, 3) edges from the first corner to the others.
-    :param facing: (P, 3) unit geometric normal, towards the viewer.
-    :param normal: (P, 3) unit interpolated normal, as the mesh has it.
+    :param edges: (2, 3, P) edges from the first corner to the others.
+    :param normal: (3, P) unit interpolated normal, as the mesh has it.
     :param flip: (P,) ±1 that turns ``normal`` to the viewer's side.
-    :param weight_steps: (P, 2, 3) change of the weights for a pixel's step right and down,
+    :param weight_steps: (2, 3, P) change of the weights for a pixel's step right and down,
         without gradient.
     """
 
@@ -40,7 +39,6 @@ class Surface:
     rays: torch.Tensor
     depth: torch.Tensor
     edges: torch.Tensor
-    facing: torch.Tensor
     normal: torch.Tensor
     flip: torch.Tensor
     weight_steps: torch.Tensor
@@ -71,15 +69,38 @@ def normal_matrices(mesh_to_camera: torch.Tensor) -> torch.Tensor:
     return cofactors * (sign / scale)[:, None, None]
 
 
-def _cross2(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+def at_corners(values: torch.Tensor, corners: torch.Tensor) -> torch.Tensor:
+    """Gather a vertex attribute (V, n) at triangles' corners (P, 3): (corner, n, P)."""
+    picked = values.index_select(0, corners.reshape(-1))
+    return picked.reshape(-1, 3, values.shape[-1]).permute(1, 2, 0).contiguous()
 
 
-def _unit(vector: torch.Tensor, otherwise: torch.Tensor) -> torch.Tensor:
-    """Normalise (..., 3), replacing what has no length."""
-    square = (vector * vector).sum(-1, keepdim=True)
+def mix(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Return the mean (n, P) of corner values (3, n, P) with weights (3, P)."""
+    return weights[0] * values[0] + weights[1] * values[1] + weights[2] * values[2]
+
+
+def dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Return the scalar products (P,) of vectors (3, P)."""
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def cross(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Return the vector products (3, P) of vectors (3, P)."""
+    return torch.stack(
+        [
+            a[1] * b[2] - a[2] * b[1],
+            a[2] * b[0] - a[0] * b[2],
+            a[0] * b[1] - a[1] * b[0],
+        ]
+    )
+
+
+def unit(vector: torch.Tensor, otherwise: torch.Tensor) -> torch.Tensor:
+    """Normalise (3, P), replacing what has no length."""
+    square = dot(vector, vector)
     good = square > SMALL
-    return torch.where(good, vector / torch.where(good, square, 1.0).sqrt(), otherwise)
+    return torch.where(good, vector * torch.where(good, square, 1.0).rsqrt(), otherwise)
 
 
 def interpolate(
@@ -96,61 +117,69 @@ def interpolate(
     :param camera: (V, 3) vertices in the optical frame.
     :param rotate_normals: (I, 3, 3) of :func:`normal_matrices`.
     :param triangles: (P,) integers, none negative.
-    :param rays: (P, 3) with z = 1.
+    :param rays: (3, P) with z = 1.
     :param ray_step: (2,) change of the ray's x for a pixel to the right, and of its y down.
     """
     corners = geometry.faces.index_select(0, triangles).long()
     instance = geometry.face_instance.index_select(0, triangles).long()
-    points = camera.index_select(0, corners.reshape(-1)).reshape(-1, 3, 3)  # (P, corner, xyz)
+    points = at_corners(camera, corners)  # (corner, xyz, P)
 
     # Corners relative to the pixel's ray: small numbers, so their cross products keep digits.
-    depths = points[..., 2]
-    flat = points[..., :2] - rays[:, None, :2] * depths[..., None]
-    a, b, c = flat.unbind(1)
-    areas = torch.stack([_cross2(b, c), _cross2(c, a), _cross2(a, b)], dim=-1)
-    total = areas.sum(-1, keepdim=True)
+    x, y = points[:, 0] - rays[0] * points[:, 2], points[:, 1] - rays[1] * points[:, 2]
+    areas = torch.stack(
+        [x[1] * y[2] - y[1] * x[2], x[2] * y[0] - y[2] * x[0], x[0] * y[1] - y[0] * x[1]]
+    )
+    total = areas.sum(0)
     usable = total.abs() > SMALL
     inverse = torch.where(usable, 1.0 / torch.where(usable, total, 1.0), 0.0)
     # A pixel on an edge may lie outside by 1/512 px because corners are snapped.
     weights = (areas * inverse).clamp_min(0.0)
-    mass = weights.sum(-1, keepdim=True)
+    mass = weights.sum(0)
     weights = torch.where(mass > 0, weights / torch.where(mass > 0, mass, 1.0), 1.0 / 3.0)
-    depth = (weights * depths).sum(-1)
+    depth = dot(weights, points[:, 2])
 
-    edges = points[:, 1:] - points[:, :1]
+    edges = points[1:] - points[:1]
     toward = torch.where(total.detach() > 0, -1.0, 1.0).to(points.dtype)
     forward = torch.zeros_like(rays)
-    forward[:, 2] = -1.0
-    facing = _unit(torch.linalg.cross(edges[:, 0], edges[:, 1]) * toward, forward)
+    forward[2] = -1.0
+    facing = unit(cross(edges[0], edges[1]) * toward, forward)
 
     normal = facing
     flip = torch.ones_like(depth)
     has_normals = materials.flags[instance, HAS_NORMALS] != 0
     if bool(has_normals.any()):
-        given = geometry.normals.index_select(0, corners.reshape(-1)).reshape(-1, 3, 3) \
-            if geometry.normals.shape[0] > 1 else geometry.normals[0].expand(len(depth), 3, 3)
-        mixed = (weights[..., None] * given).sum(1)
-        turned = (rotate_normals[instance] * mixed[:, None, :]).sum(-1)
-        exists = (turned * turned).sum(-1) > SMALL
-        smooth = _unit(turned, facing)
-        normal = torch.where((has_normals & exists)[:, None], smooth, facing)
-        flip = torch.where((normal.detach() * facing.detach()).sum(-1) < 0, -1.0, 1.0)
+        mixed = mix(weights, at_corners(geometry.normals, corners))
+        if len(rotate_normals) == 1:
+            turned = rotate_normals[0] @ mixed
+        else:
+            rotate = rotate_normals.index_select(0, instance).permute(1, 2, 0).contiguous()
+            turned = torch.stack([dot(row, mixed) for row in rotate])
+        normal = torch.where(has_normals, unit(turned, facing), facing)
+        flip = torch.where(dot(normal.detach(), facing.detach()) < 0, -1.0, 1.0).to(depth.dtype)
 
     with torch.no_grad():
         # Exact derivatives of the perspective-correct weights with respect to the ray.
-        za, zb, zc = depths.unbind(-1)
+        z = points[:, 2]
         across = torch.stack(
-            [b[:, 1] * zc - c[:, 1] * zb, c[:, 1] * za - a[:, 1] * zc, a[:, 1] * zb - b[:, 1] * za],
-            dim=-1,
+            [y[1] * z[2] - y[2] * z[1], y[2] * z[0] - y[0] * z[2], y[0] * z[1] - y[1] * z[0]]
         )
         down = torch.stack(
-            [c[:, 0] * zb - b[:, 0] * zc, a[:, 0] * zc - c[:, 0] * za, b[:, 0] * za - a[:, 0] * zb],
-            dim=-1,
+            [x[2] * z[1] - x[1] * z[2], x[0] * z[2] - x[2] * z[0], x[1] * z[0] - x[0] * z[1]]
         )
-        steps = torch.stack([across, down], dim=1)
-        steps = steps - steps.sum(-1, keepdim=True) * weights[:, None, :]
-        weight_steps = steps * inverse[:, None, :] * ray_step[None, :, None]
+        weight_steps = torch.stack(
+            [
+                (step - step.sum(0) * weights) * (inverse * length)
+                for step, length in zip((across, down), ray_step, strict=True)
+            ]
+        )
     return Surface(
-        instance, corners, weights, rays, depth, edges, facing, normal,
-        flip.to(depth.dtype), weight_steps,
-    )  # fmt: skip
+        instance=instance,
+        corners=corners,
+        weights=weights,
+        rays=rays,
+        depth=depth,
+        edges=edges,
+        normal=normal,
+        flip=flip,
+        weight_steps=weight_steps,
+    )

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 import functools
 import math
-from dataclasses import dataclass
 
 import torch
 
@@ -15,7 +15,7 @@ from diffphyscam_ros.scene.spherical_harmonics import basis
 from diffphyscam_ros.scene.types import DirectionalLight, Environment, PointLight, Scene
 
 GLOSSY_LEVELS = 8
-GLOSSY_HEIGHT = 128
+GLOSSY_HEIGHT = 128  # rows at most; fewer where the picture has fewer
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,18 @@ def pack_environment(
     """
     if image.ndim != 3 or image.shape[-1] != 3 or image.numel() == 0:
         raise ValueError(f'environment image has shape {tuple(image.shape)}: must be (H, W, 3)')
-    picture = image.to(device, dtype)
+    # The scene's filters work in float32.
+    picture = image.to(device, torch.float32)
     plain = Environment(picture)
     if picture.shape[:2] == (1, 1):
         glossy = picture.expand(2, 1, 1, 3)
     else:
-        glossy = prefilter(plain, GLOSSY_LEVELS, GLOSSY_HEIGHT)
+        height = min(max(picture.shape[0], 4), GLOSSY_HEIGHT)
+        glossy = prefilter(plain, GLOSSY_LEVELS, height)
     return EnvironmentMaps(
-        irradiance_sh(plain).to(dtype), glossy.to(dtype).contiguous(), picture.contiguous()
+        irradiance_sh(plain).to(dtype),
+        glossy.to(dtype).contiguous(),
+        picture.to(dtype).contiguous(),
     )
 
 
@@ -133,5 +137,14 @@ def irradiance_polynomial(
     directions is exact; taking them in the optical frame includes the camera's rotation.
     """
     directions, inverse = _probes()
-    seen = basis(directions @ turn.double().cpu().T) @ maps.irradiance.double().cpu()
-    return (inverse @ seen * intensity).to(torch.float32)
+    turned = _product(directions, turn.double().cpu().T)
+    seen = _product(basis(turned), maps.irradiance.double().cpu())
+    return (_product(inverse, seen) * intensity).to(torch.float32)
+
+
+def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Return the product of two small matrices, without the threads that a BLAS would wake.
+
+    Between the kernels' threads on a busy machine, those cost a hundred times the product.
+    """
+    return (left.unsqueeze(-1) * right).sum(-2)

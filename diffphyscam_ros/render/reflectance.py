@@ -3,6 +3,7 @@
 
 Radiance out = irradiance · ((1 − F)·diffuse/π + F·D·V), with Schlick's Fresnel term F, the GGX
 distribution D and the separable Smith term V; the optical frame is the frame of all vectors.
+Colours and vectors are (3, P), components first; all else is (P,).
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ TABLE_SIZE = 32
 
 
 def reflectance_at_normal(base_color: torch.Tensor, metallic: torch.Tensor) -> torch.Tensor:
-    """Return F0 (..., 3) from base colour (..., 3) and metallic (...)."""
-    return DIELECTRIC + (base_color - DIELECTRIC) * metallic[..., None]
+    """Return F0 (3, P) from base colour (3, P) and metallic (P,)."""
+    return DIELECTRIC + (base_color - DIELECTRIC) * metallic
 
 
 def reflect(
@@ -35,9 +36,8 @@ def reflect(
     n_dot_l: torch.Tensor,
     v_dot_l: torch.Tensor,
 ) -> torch.Tensor:
-    """Return the radiance (..., 3) reflected for unit irradiance on a facing surface, times n·l.
+    """Return the radiance (3, P) reflected for unit irradiance on a facing surface, times n·l.
 
-    :param base_color: (..., 3); all else (...).
     :param n_dot_v: at least ``MIN_N_DOT_V``.
     """
     n_dot_l = n_dot_l.clamp_min(0.0)
@@ -49,20 +49,20 @@ def reflect(
     shadow_v = n_dot_v + (a2 + (1.0 - a2) * n_dot_v * n_dot_v).sqrt()
     lobe = a2 / (math.pi * t * t * shadow_l * shadow_v)
     f0 = reflectance_at_normal(base_color, metallic)
-    fresnel = f0 + (1.0 - f0) * ((1.0 - v_dot_h) ** 5)[..., None]
-    diffuse = base_color * ((1.0 - metallic) / math.pi)[..., None]
-    return n_dot_l[..., None] * ((1.0 - fresnel) * diffuse + fresnel * lobe[..., None])
+    fresnel = f0 + (1.0 - f0) * (1.0 - v_dot_h) ** 5
+    diffuse = base_color * ((1.0 - metallic) / math.pi)
+    return n_dot_l * ((1.0 - fresnel) * diffuse + fresnel * lobe)
 
 
 def diffuse_environment_share(
     base_color: torch.Tensor, metallic: torch.Tensor, n_dot_v: torch.Tensor
 ) -> torch.Tensor:
-    """Return radiance (..., 3) for unit irradiance from an environment, diffuse part."""
+    """Return radiance (3, P) for unit irradiance from an environment, diffuse part."""
     m0, m1, m2, m3 = MIRRORED
     mirrored = m0 + n_dot_v * (m1 + n_dot_v * (m2 + n_dot_v * m3))
     f0 = reflectance_at_normal(base_color, metallic)
     kept = (1.0 - metallic) * (1.0 - mirrored)
-    return base_color * (1.0 - f0) * kept[..., None] / math.pi
+    return base_color * (1.0 - f0) * (kept / math.pi)
 
 
 @functools.lru_cache(maxsize=1)
@@ -96,13 +96,13 @@ def split_sum_table() -> torch.Tensor:
 def dominant_direction(
     normal: torch.Tensor, view: torch.Tensor, roughness: torch.Tensor
 ) -> torch.Tensor:
-    """Return where most of the mirrored light comes from, (..., 3), of any length.
+    """Return where most of the mirrored light comes from, (3, P), of any length.
 
     The wider the lobe, the more it leans from the mirrored view to the normal (Lagarde and de
     Rousiers, "Moving Frostbite to Physically Based Rendering", SIGGRAPH 2014 course).
     """
-    mirrored = 2.0 * (normal * view).sum(-1, keepdim=True) * normal - view
-    smooth = (1.0 - roughness.clamp(0.0, 1.0) ** 2)[..., None]
+    mirrored = 2.0 * (normal * view).sum(0) * normal - view
+    smooth = 1.0 - roughness.clamp(0.0, 1.0) ** 2
     # The square root's slope at 0 is infinite; a little more than 0 changes nothing visible.
     lean = smooth * (smooth.clamp_min(1e-8).sqrt() + 1.0 - smooth)
     return normal + (mirrored - normal) * lean
@@ -114,14 +114,18 @@ def mirrored_environment_share(
     roughness: torch.Tensor,
     n_dot_v: torch.Tensor,
 ) -> torch.Tensor:
-    """Return the factor (..., 3) of the prefiltered environment: F0·scale + bias."""
-    table = split_sum_table().to(base_color.device, base_color.dtype)
+    """Return the factor (3, P) of the prefiltered environment: F0·scale + bias."""
+    table = split_sum_table().to(base_color.device, base_color.dtype).reshape(-1, 2).T
     last = TABLE_SIZE - 1
     a = n_dot_v.sqrt().clamp_max(1.0) * last
     b = roughness.clamp(0.0, 1.0) * last
     row, column = a.detach().long().clamp(0, last - 1), b.detach().long().clamp(0, last - 1)
-    da, db = (a - row)[..., None], (b - column)[..., None]
-    low = table[row, column] * (1.0 - db) + table[row, column + 1] * db
-    high = table[row + 1, column] * (1.0 - db) + table[row + 1, column + 1] * db
-    share = low * (1.0 - da) + high * da
-    return reflectance_at_normal(base_color, metallic) * share[..., :1] + share[..., 1:]
+    da, db = a - row, b - column
+    place = row * TABLE_SIZE + column
+    scale, bias = (
+        (part[place] * (1.0 - db) + part[place + 1] * db) * (1.0 - da)
+        + (part[place + TABLE_SIZE] * (1.0 - db) + part[place + TABLE_SIZE + 1] * db) * da
+        for part in table.contiguous()
+    )
+    share: torch.Tensor = reflectance_at_normal(base_color, metallic) * scale + bias
+    return share

@@ -3,36 +3,43 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from diffphyscam_ros.camera.intrinsics import Intrinsics
 from diffphyscam_ros.kernels import shade as shade_kernel
+from diffphyscam_ros.kernels.buffers import BufferPool
+from diffphyscam_ros.render.antialias import antialias, antialias_fused, find_silhouettes
 from diffphyscam_ros.render.cache import LatestPacked, needs_grad
-from diffphyscam_ros.render.cuda_visibility import CudaVisibility, cuda_problem
+from diffphyscam_ros.render.cuda_visibility import cuda_problem, CudaVisibility
 from diffphyscam_ros.render.errors import DeviceError
 from diffphyscam_ros.render.geometry import Geometry, mesh_needs_grad, pack_geometry
-from diffphyscam_ros.render.interpolation import normal_matrices
+from diffphyscam_ros.render.interpolation import normal_matrices, to_camera
 from diffphyscam_ros.render.lighting import (
-    EnvironmentMaps,
     environment_turn,
+    EnvironmentMaps,
     irradiance_polynomial,
     lighting_needs_grad,
     pack_environment,
     pack_lights,
 )
 from diffphyscam_ros.render.materials import (
-    Materials,
     material_needs_grad,
+    Materials,
     pack_materials,
     used_textures,
 )
 from diffphyscam_ros.render.radiance import Radiance
 from diffphyscam_ros.render.reflectance import split_sum_table
 from diffphyscam_ros.render.shading import Illumination, shade
+from diffphyscam_ros.render.topology import face_neighbours
 from diffphyscam_ros.render.visibility import CpuVisibility, View, Visibility
 from diffphyscam_ros.scene.types import Scene
 
+KEPT_BUFFERS = 32  # seven for each picture that somebody still holds
 PINHOLE = ('fx', 'fy', 'cx', 'cy')
 
 
@@ -70,9 +77,11 @@ class Renderer:
         self._visibility: Visibility = self._cpu_visibility
         if self.device.type == 'cuda':
             self._visibility = CudaVisibility(self.device)
+        self._buffers = BufferPool(KEPT_BUFFERS)
         self._geometry: LatestPacked[Geometry] = LatestPacked()
         self._materials: LatestPacked[Materials] = LatestPacked()
         self._environment: LatestPacked[EnvironmentMaps] = LatestPacked()
+        self._neighbours: LatestPacked[npt.NDArray[np.int32]] = LatestPacked()
 
     def __call__(
         self, scene: Scene, intrinsics: Intrinsics, camera_to_world: torch.Tensor
@@ -120,42 +129,87 @@ class Renderer:
         )
         maps = self._pack_environment(scene, dtype, keep and not (differentiable and light_grad))
 
-        view = View(
-            intrinsics.width,
-            intrinsics.height,
-            *(float(value.detach()) for value in pinhole),
-            near=self.near,
-        )
+        fx, fy, cx, cy = (float(value.detach()) for value in pinhole)
+        view = View(intrinsics.width, intrinsics.height, fx, fy, cx, cy, self.near)
         double_sided = np.array([item.material.double_sided for item in scene.instances], bool)
         triangles = self._visibility.triangles(
             geometry, mesh_to_camera.detach(), double_sided, view
         )
-        move = {'device': self.device, 'dtype': dtype}
+
+        def here(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor.to(self.device, dtype)
+
+        world = scene.environment
         illumination = Illumination(
-            lights=pack_lights(scene.lights, world_to_camera.to(**move)),
+            lights=pack_lights(scene.lights, here(world_to_camera)),
             maps=maps,
-            turn=environment_turn(
-                0.0 if scene.environment is None else scene.environment.rotation, to_world
-            ).to(**move),
-            intensity=0.0 if scene.environment is None else float(scene.environment.intensity),
+            turn=here(environment_turn(world.rotation if world else 0.0, to_world)),
+            intensity=float(world.intensity) if world else 0.0,
             background=None
             if scene.background is None
-            else torch.as_tensor(scene.background).to(**move),
+            else here(torch.as_tensor(scene.background)),
         )
         if differentiable or self.device.type != 'cpu':
-            return shade(
+            matrices = here(mesh_to_camera)
+            camera = to_camera(geometry, matrices)
+            numbers = torch.stack([here(value) for value in pinhole])
+            radiance = shade(
                 triangles,
                 view.width,
                 view.height,
-                tuple(value.to(**move) for value in pinhole),  # type: ignore[arg-type]
+                numbers,
                 geometry,
                 materials,
-                mesh_to_camera.to(**move),
+                camera,
+                normal_matrices(matrices),
                 illumination,
             )
-        return self._shade_fused(
+            if not self.antialias:
+                return radiance
+            silhouettes = find_silhouettes(
+                triangles.cpu().numpy(),
+                radiance.depth.detach().cpu().float().reshape(-1).numpy(),
+                geometry.faces.cpu().numpy(),
+                geometry.face_instance.cpu().numpy(),
+                self._find_neighbours(scene, geometry),
+                camera.detach().cpu().float().numpy(),
+                view,
+                self._buffers,
+            )
+            smooth = antialias(
+                radiance.color.reshape(-1, 3),
+                silhouettes,
+                geometry.faces,
+                camera,
+                numbers,
+                view.width,
+            )
+            return replace(radiance, color=smooth.reshape(radiance.color.shape))
+        radiance = self._shade_fused(
             triangles, view, geometry, materials, mesh_to_camera, illumination
         )
+        if not self.antialias:
+            return radiance
+        silhouettes = find_silhouettes(
+            triangles.numpy(),
+            radiance.depth.reshape(-1).numpy(),
+            geometry.faces.numpy(),
+            geometry.face_instance.numpy(),
+            self._find_neighbours(scene, geometry),
+            self._cpu_visibility.camera,
+            view,
+            self._buffers,
+        )
+        color = self._buffers.take(view.width * view.height, 3)
+        antialias_fused(radiance.color.reshape(-1, 3).numpy(), silhouettes, view, color)
+        return replace(radiance, color=torch.from_numpy(color).reshape(radiance.color.shape))
+
+    def _find_neighbours(self, scene: Scene, geometry: Geometry) -> npt.NDArray[np.int32]:
+        def find() -> npt.NDArray[np.int32]:
+            return face_neighbours(geometry)
+
+        # Moving vertices keep their faces: while a mesh is optimised this is found once.
+        return self._neighbours.get([i.mesh.faces for i in scene.instances], find)
 
     def _pack_geometry(self, scene: Scene, dtype: torch.dtype, keep: bool) -> Geometry:
         def pack() -> Geometry:
@@ -169,8 +223,11 @@ class Renderer:
 
         sources = [i.material for i in scene.instances] + used_textures(scene.instances)
         # Whether a mesh has uvs, normals and colours decides too.
-        return self._materials.get([*sources, *(i.mesh for i in scene.instances)], pack) \
-            if keep else pack()
+        return (
+            self._materials.get([*sources, *(i.mesh for i in scene.instances)], pack)
+            if keep
+            else pack()
+        )
 
     def _pack_environment(
         self, scene: Scene, dtype: torch.dtype, keep: bool
@@ -195,19 +252,27 @@ class Renderer:
     ) -> Radiance:
         """Shade by the CPU kernel."""
         pixels = view.width * view.height
-        color = np.empty((pixels, 3), np.float32)
-        depth = np.empty(pixels, np.float32)
-        normal = np.empty((pixels, 3), np.float32)
-        instance = np.empty(pixels, np.int32)
+        color = self._buffers.take(pixels, 3)
+        depth = self._buffers.take(pixels)
+        normal = self._buffers.take(pixels, 3)
+        instance = self._buffers.take(pixels).view(np.int32)
         maps = illumination.maps
         if maps is None:
-            nothing = np.zeros((2, 1, 1, 3), np.float32)
-            environment = (np.zeros((9, 3), np.float32), nothing, nothing[:1])
+            black = np.zeros((2, 3), np.float32)
+            environment = (
+                np.zeros((9, 3), np.float32),
+                black,
+                np.array([2, 1, 1]),
+                black[:1],
+                np.array([1, 1]),
+            )
         else:
             environment = (
                 irradiance_polynomial(maps, illumination.turn, illumination.intensity).numpy(),
-                maps.glossy.detach().numpy(),
-                maps.picture.detach().numpy()[None],
+                maps.glossy.detach().reshape(-1, 3).numpy(),
+                np.array(maps.glossy.shape[:3]),
+                maps.picture.detach().reshape(-1, 3).numpy(),
+                np.array(maps.picture.shape[:2]),
             )
         background = illumination.background
         shade_kernel.shade(
@@ -283,9 +348,9 @@ def _check_pose(camera_to_world: torch.Tensor) -> None:
         raise ValueError(
             f'camera_to_world has shape {tuple(camera_to_world.shape)}: must be (4, 4)'
         )
-    rotation = camera_to_world.detach()[:3, :3].to('cpu', torch.float64)
-    error = (rotation.T @ rotation - torch.eye(3, dtype=torch.float64)).abs().max()
-    if not (bool(error < 1e-3) and bool(torch.linalg.det(rotation) > 0)):
+    rotation = camera_to_world.detach()[:3, :3].to('cpu', torch.float64).numpy()
+    error = np.abs(rotation.T @ rotation - np.eye(3)).max()
+    if not (error < 1e-3 and np.cross(rotation[0], rotation[1]) @ rotation[2] > 0.0):
         raise ValueError(
             f'camera_to_world has the rotation part {rotation.tolist()}: must be a rotation '
             '(orthonormal to 1e-3, determinant +1); put scale into the poses of the instances'

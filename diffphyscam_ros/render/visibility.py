@@ -48,6 +48,7 @@ class Visibility(Protocol):
 
         :param mesh_to_camera: (I, 4, 4) float64 on the CPU, without gradient.
         :param double_sided: (I,); triangles of the others are not seen from behind.
+        :returns: memory that the next call may write to again.
         """
 
 
@@ -65,7 +66,8 @@ def culled_signs(
 class CpuVisibility:
     """Numba kernels; scratch memory is kept between frames.
 
-    ``camera`` (V, 3) float32 holds the vertices in the optical frame after :meth:`triangles`.
+    ``camera`` (V, 3) float32 holds the vertices in the optical frame after :meth:`triangles`; it
+    and the result are valid until the next call.
     Not for use by two threads at once.
     """
 
@@ -73,6 +75,7 @@ class CpuVisibility:
         """Start without scratch memory."""
         self._keys = np.zeros((0, 0), np.int64)
         self._projected = np.zeros((0, 4), np.int32)
+        self._triangles = np.zeros(0, np.int32)
         self._camera = np.zeros((0, 3), np.float32)
         self.camera = self._camera
 
@@ -118,6 +121,7 @@ class CpuVisibility:
             view.near,
             self._keys,
         )
-        triangles = np.empty(pixels, np.int32)
-        merge_keys(self._keys, triangles)
-        return torch.from_numpy(triangles)
+        if len(self._triangles) != pixels:
+            self._triangles = np.empty(pixels, np.int32)
+        merge_keys(self._keys, self._triangles)
+        return torch.from_numpy(self._triangles)

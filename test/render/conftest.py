@@ -25,7 +25,9 @@ from diffphyscam_ros.scene import (
 @pytest.fixture(scope='session')
 def mitsuba() -> ModuleType:
     """Return Mitsuba 3 in its scalar variant, which needs no LLVM."""
-    module = pytest.importorskip('mitsuba', reason='Mitsuba 3 (the independent renderer) is absent')
+    module = pytest.importorskip(
+        'mitsuba', reason='Mitsuba 3 (the independent renderer) is absent'
+    )
     module.set_variant('scalar_rgb')
     return module
 
@@ -49,9 +51,7 @@ def rich_scene() -> Scene:
     ball = sphere(0.5, segments=24, rings=12)
     colored = box(0.6)
     colors = torch.rand(len(colored.vertices), 3, generator=generator)
-    colored = type(colored)(
-        colored.vertices, colored.faces, colored.normals, colored.uvs, colors
-    )
+    colored = type(colored)(colored.vertices, colored.faces, colored.normals, colored.uvs, colors)
     bare = type(ball)(ball.vertices, ball.faces)  # flat shading, no uv
     turn = torch.tensor([[0.8, 0.0, 0.6, 0.0], [0.36, 0.8, -0.48, 0], [-0.48, 0.6, 0.64, 0],
                          [0, 0, 0, 1.0]])  # fmt: skip
@@ -76,8 +76,8 @@ def rich_scene() -> Scene:
                      place(0.5, 0.6, 2.4) @ turn),
             Instance('bare', bare, Material((0.9, 0.6, 0.2), 1.0, 0.35, double_sided=False),
                      place(-0.5, -0.6, 2.0, (0.8, 0.8, 0.8))),
-            Instance('wall', plane(6.0, 6.0), Material(base_color_texture=Texture(picture(64, 64))),
-                     place(0.0, 0.0, 4.0)),
+            Instance('wall', plane(6.0, 6.0),
+                     Material(base_color_texture=Texture(picture(64, 64))), place(0.0, 0.0, 4.0)),
         ),
         lights=(
             DirectionalLight((0.3, 0.5, 1.0), (1.0, 0.9, 0.8)),

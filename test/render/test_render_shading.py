@@ -38,8 +38,11 @@ def at_centre(material: Material, lights: tuple[Light, ...] = (), **world: objec
 
 
 def by_mitsuba(
-    mitsuba: ModuleType, bsdf: dict, lights: tuple[Light, ...] = (),
-    environment: Environment | None = None, samples: int = 16,
+    mitsuba: ModuleType,
+    bsdf: dict,
+    lights: tuple[Light, ...] = (),
+    environment: Environment | None = None,
+    samples: int = 16,
 ) -> np.ndarray:
     """Return the (H, W, 3) picture of the same ball by Mitsuba's direct illumination."""
     transform = mitsuba.ScalarTransform4f
@@ -117,7 +120,9 @@ BALL_LIGHTS = pytest.mark.parametrize('light', [HEADLIGHT, ASIDE, PARALLEL])
 
 
 @BALL_LIGHTS
-def test_diffuse_part_is_lambert_less_what_fresnel_takes(mitsuba: ModuleType, light: Light) -> None:
+def test_diffuse_part_is_lambert_less_what_fresnel_takes(
+    mitsuba: ModuleType, light: Light
+) -> None:
     # The black ball shows the coat alone; what colour adds is (1 − F) of a Lambertian ball.
     # With F = 0.04 for v·h near 1; Schlick's term adds less than 0.02 for these lights.
     render = Renderer('cpu')
@@ -234,7 +239,9 @@ def test_lights_obey_the_inverse_square_law_and_units() -> None:
 
     near = centre(PointLight((0.0, 0.0, 1.0), (5.0, 5.0, 5.0)))
     assert near == pytest.approx(0.96 * 5.0 / math.pi, rel=1e-4)
-    assert centre(PointLight((0.0, 0.0, -1.0), (5.0, 5.0, 5.0))) == pytest.approx(near / 9, rel=1e-4)
+    assert centre(PointLight((0.0, 0.0, -1.0), (5.0, 5.0, 5.0))) == pytest.approx(
+        near / 9, rel=1e-4
+    )
     sun = centre(DirectionalLight((0.0, 0.0, 7.0), (math.pi, 0.0, 0.0)))
     assert sun == pytest.approx(0.96, rel=1e-4)
     assert centre(DirectionalLight((0.0, 0.0, -1.0), (1.0, 1.0, 1.0))) == 0.0  # from behind
@@ -295,5 +302,7 @@ def test_kernel_equals_torch_where_nothing_is_hit(
     fused, readable = Renderer('cpu')(scene, pinhole, FRONT), torch_path(scene, pinhole)
     empty = fused.instance == 0
     assert 0.3 < float(empty.float().mean()) < 1.0
-    torch.testing.assert_close(fused.color[empty], readable.color[empty].detach(), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        fused.color[empty], readable.color[empty].detach(), atol=1e-4, rtol=1e-4
+    )
     assert float(fused.color[empty].std()) > 0.01 or background is not None

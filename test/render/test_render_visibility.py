@@ -169,8 +169,8 @@ def test_single_sided_surfaces_show_their_front_only(renderer: Renderer, mirror:
 def test_camera_inside_a_sphere_sees_it_everywhere(renderer: Renderer) -> None:
     radiance = renderer(one(sphere(2.0)), PINHOLE, FRONT)
     assert bool((radiance.instance == 1).all())
-    rays = torch.stack(torch.meshgrid((torch.arange(64) - 31.5) / 50,
-                                      (torch.arange(48) - 23.5) / 50, indexing='xy'), -1)  # fmt: skip
+    x, y = (torch.arange(64) - 31.5) / 50, (torch.arange(48) - 23.5) / 50
+    rays = torch.stack(torch.meshgrid(x, y, indexing='xy'), dim=-1)
     distance = radiance.depth * (1 + (rays * rays).sum(-1)).sqrt()
     assert bool(((distance <= 2.0001) & (distance > 1.97)).all())
 

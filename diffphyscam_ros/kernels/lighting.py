@@ -1,0 +1,224 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Light on a block of pixels: the metallic-roughness model of ``render/reflectance.py``.
+
+Every function adds to the OUT fields of the scratch what one source of light contributes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from diffphyscam_ros.kernels.runtime import kernel
+from diffphyscam_ros.kernels.sampling import (
+    four_pixels,
+    HALF,
+    INVERSE_PI,
+    ONE,
+    TWO,
+    ZERO,
+)
+from diffphyscam_ros.kernels.scratch import (
+    AIM_X,
+    AIM_Y,
+    AIM_Z,
+    BASE_B,
+    BASE_G,
+    BASE_R,
+    BLOCK,
+    DEPTH,
+    METALLIC,
+    N_DOT_V,
+    NORMAL_X,
+    NORMAL_Y,
+    NORMAL_Z,
+    OUT_B,
+    OUT_G,
+    OUT_R,
+    PLACE_A,
+    PLACE_B,
+    RAY_X,
+    RAY_Y,
+    ROUGHNESS,
+    SHARE_A,
+    SHARE_B,
+    SPECULAR_B,
+    SPECULAR_G,
+    SPECULAR_R,
+    VIEW_X,
+    VIEW_Y,
+    VIEW_Z,
+)
+
+DIELECTRIC = np.float32(0.04)
+MIN_ROUGHNESS = np.float32(0.045)
+MIN_N_DOT_V = np.float32(1e-4)
+MIN_SQUARE = np.float32(1e-20)
+SMALL_SMOOTHNESS = np.float32(1e-8)
+MIRRORED_0 = np.float32(0.02805336)
+MIRRORED_1 = np.float32(-0.07738066)
+MIRRORED_2 = np.float32(0.07500745)
+MIRRORED_3 = np.float32(-0.02570756)
+# The light tables' columns: kind (0 directional, 1 point), direction to the light or its
+# position in the optical frame, irradiance or intensity.
+POINT = np.float32(0.5)
+
+
+@kernel(fastmath=True)
+def face_viewer(s):
+    """Fill VIEW and N_DOT_V."""
+    for i in range(BLOCK):
+        x, y = s[RAY_X + i], s[RAY_Y + i]
+        scale = -ONE / math.sqrt(x * x + y * y + ONE)
+        x, y, z = x * scale, y * scale, scale
+        s[VIEW_X + i], s[VIEW_Y + i], s[VIEW_Z + i] = x, y, z
+        cosine = s[NORMAL_X + i] * x + s[NORMAL_Y + i] * y + s[NORMAL_Z + i] * z
+        s[N_DOT_V + i] = max(cosine, MIN_N_DOT_V)
+
+
+@kernel(fastmath=True)
+def add_light(s, kind, lx, ly, lz, red, green, blue):
+    """Add one light's reflection by the metallic-roughness model (glTF 2.0, appendix B)."""
+    for i in range(BLOCK):
+        x, y, z = lx, ly, lz
+        power = ONE
+        if kind > POINT:
+            d = s[DEPTH + i]
+            x, y, z = lx - s[RAY_X + i] * d, ly - s[RAY_Y + i] * d, lz - d
+            power = ONE / max(x * x + y * y + z * z, MIN_SQUARE)
+            scale = math.sqrt(power)
+            x, y, z = x * scale, y * scale, z * scale
+        n_dot_l = s[NORMAL_X + i] * x + s[NORMAL_Y + i] * y + s[NORMAL_Z + i] * z
+        n_dot_l = max(n_dot_l, ZERO)
+        v_dot_l = s[VIEW_X + i] * x + s[VIEW_Y + i] * y + s[VIEW_Z + i] * z
+        n_dot_v = s[N_DOT_V + i]
+        v_dot_h = math.sqrt(max(HALF + HALF * v_dot_l, np.float32(1e-8)))
+        n_dot_h = min((n_dot_l + n_dot_v) / (TWO * v_dot_h), ONE)
+        rough = min(max(s[ROUGHNESS + i], MIN_ROUGHNESS), ONE)
+        a2 = rough * rough
+        a2 = a2 * a2
+        t = n_dot_h * n_dot_h * (a2 - ONE) + ONE
+        shadow_l = n_dot_l + math.sqrt(a2 + (ONE - a2) * n_dot_l * n_dot_l)
+        shadow_v = n_dot_v + math.sqrt(a2 + (ONE - a2) * n_dot_v * n_dot_v)
+        lobe = a2 * INVERSE_PI / (t * t * shadow_l * shadow_v)
+        grazing = ONE - v_dot_h
+        square = grazing * grazing
+        grazing = square * square * grazing
+        metal = s[METALLIC + i]
+        diffuse = (ONE - metal) * INVERSE_PI
+        base_r, base_g, base_b = s[BASE_R + i], s[BASE_G + i], s[BASE_B + i]
+        f_r = DIELECTRIC + (base_r - DIELECTRIC) * metal
+        f_g = DIELECTRIC + (base_g - DIELECTRIC) * metal
+        f_b = DIELECTRIC + (base_b - DIELECTRIC) * metal
+        f_r += (ONE - f_r) * grazing
+        f_g += (ONE - f_g) * grazing
+        f_b += (ONE - f_b) * grazing
+        power *= n_dot_l
+        s[OUT_R + i] += red * power * ((ONE - f_r) * base_r * diffuse + f_r * lobe)
+        s[OUT_G + i] += green * power * ((ONE - f_g) * base_g * diffuse + f_g * lobe)
+        s[OUT_B + i] += blue * power * ((ONE - f_b) * base_b * diffuse + f_b * lobe)
+
+
+@kernel(fastmath=True)
+def add_diffuse_environment(s, quadratic):
+    """Add the diffuse reflection of the environment: irradiance as a quadratic in the normal.
+
+    :param quadratic: (9, 3) float32, factors of 1, x, y, z, xy, yz, xz, x² − y², z².
+    """
+    for channel in range(3):
+        base, out = BASE_R + channel * BLOCK, OUT_R + channel * BLOCK
+        k0, k1, k2 = quadratic[0, channel], quadratic[1, channel], quadratic[2, channel]
+        k3, k4, k5 = quadratic[3, channel], quadratic[4, channel], quadratic[5, channel]
+        k6, k7, k8 = quadratic[6, channel], quadratic[7, channel], quadratic[8, channel]
+        for i in range(BLOCK):
+            x, y, z = s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i]
+            light = k0 + k1 * x + k2 * y + k3 * z + k4 * x * y + k5 * y * z + k6 * x * z
+            light = max(light + k7 * (x * x - y * y) + k8 * z * z, ZERO)
+            c, metal, albedo = s[N_DOT_V + i], s[METALLIC + i], s[base + i]
+            mirrored = MIRRORED_0 + c * (MIRRORED_1 + c * (MIRRORED_2 + c * MIRRORED_3))
+            f0 = DIELECTRIC + (albedo - DIELECTRIC) * metal
+            kept = (ONE - metal) * (ONE - f0) * (ONE - mirrored)
+            s[out + i] += albedo * kept * light * INVERSE_PI
+
+
+@kernel(fastmath=True)
+def aim_reflection(s):
+    """Fill AIM with the dominant direction of the mirrored light."""
+    for i in range(BLOCK):
+        nx, ny, nz = s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i]
+        vx, vy, vz = s[VIEW_X + i], s[VIEW_Y + i], s[VIEW_Z + i]
+        twice = TWO * (nx * vx + ny * vy + nz * vz)
+        rough = min(max(s[ROUGHNESS + i], ZERO), ONE)
+        smooth = ONE - rough * rough
+        lean = smooth * (math.sqrt(max(smooth, SMALL_SMOOTHNESS)) + ONE - smooth)
+        s[AIM_X + i] = nx + (twice * nx - vx - nx) * lean
+        s[AIM_Y + i] = ny + (twice * ny - vy - ny) * lean
+        s[AIM_Z + i] = nz + (twice * nz - vz - nz) * lean
+
+
+@kernel(fastmath=True)
+def weigh_reflection(s, n, count, table):
+    """Fill SPECULAR with the split-sum weight F0·scale + bias.
+
+    :param table: (n, n, 2) float32, scale and bias at √(n·v) (rows) and roughness (columns).
+    """
+    side = np.int32(table.shape[0])
+    last = np.float32(side - 1)
+    for i in range(BLOCK):
+        a = min(math.sqrt(s[N_DOT_V + i]), ONE) * last
+        b = min(max(s[ROUGHNESS + i], ZERO), ONE) * last
+        row = np.int32(min(max(np.int32(a), np.int32(0)), np.int32(side - 2)))
+        column = np.int32(min(max(np.int32(b), np.int32(0)), np.int32(side - 2)))
+        n[PLACE_A + i], n[PLACE_B + i] = row, column
+        s[SHARE_A + i], s[SHARE_B + i] = a - np.float32(row), b - np.float32(column)
+    for i in range(count):
+        j, k = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
+        da, db = s[SHARE_A + i], s[SHARE_B + i]
+        w11 = da * db
+        w10, w01 = da - w11, db - w11
+        w00 = ONE - da - w01
+        s[SPECULAR_R + i] = (
+            w00 * table[j, k, 0]
+            + w01 * table[j, k + 1, 0]
+            + w10 * table[j + 1, k, 0]
+            + w11 * table[j + 1, k + 1, 0]
+        )
+        s[SPECULAR_G + i] = (
+            w00 * table[j, k, 1]
+            + w01 * table[j, k + 1, 1]
+            + w10 * table[j + 1, k, 1]
+            + w11 * table[j + 1, k + 1, 1]
+        )
+    for i in range(BLOCK):
+        scale, bias, metal = s[SPECULAR_R + i], s[SPECULAR_G + i], s[METALLIC + i]
+        s[SPECULAR_R + i] = (DIELECTRIC + (s[BASE_R + i] - DIELECTRIC) * metal) * scale + bias
+        s[SPECULAR_G + i] = (DIELECTRIC + (s[BASE_G + i] - DIELECTRIC) * metal) * scale + bias
+        s[SPECULAR_B + i] = (DIELECTRIC + (s[BASE_B + i] - DIELECTRIC) * metal) * scale + bias
+
+
+@kernel(fastmath=True)
+def add_uniform_environment(s, red, green, blue):
+    """Add the mirrored part of an environment of one colour."""
+    for i in range(BLOCK):
+        s[OUT_R + i] += s[SPECULAR_R + i] * red
+        s[OUT_G + i] += s[SPECULAR_G + i] * green
+        s[OUT_B + i] += s[SPECULAR_B + i] * blue
+
+
+@kernel(fastmath=True)
+def add_mirrored_environment(s, n, count, glossy, size, levels, intensity):
+    """Add the prefiltered environment in the mirrored direction, linear between its levels.
+
+    :param glossy: (L·h·w, 3) float32; ``size``: h·w.
+    """
+    last = np.float32(levels - 1)
+    for i in range(count):
+        position = min(max(s[ROUGHNESS + i], ZERO), ONE) * last
+        level = min(max(np.int32(position), 0), levels - 2)
+        share = position - np.float32(level)
+        red, green, blue = four_pixels(s, n, i, glossy, level * size)
+        r, g, b = four_pixels(s, n, i, glossy, (level + 1) * size)
+        s[OUT_R + i] += intensity * s[SPECULAR_R + i] * (red + share * (r - red))
+        s[OUT_G + i] += intensity * s[SPECULAR_G + i] * (green + share * (g - green))
+        s[OUT_B + i] += intensity * s[SPECULAR_B + i] * (blue + share * (b - blue))

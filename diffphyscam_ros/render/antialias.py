@@ -1,0 +1,122 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Smooth silhouettes: a step after shading that also carries gradients to what covers what.
+
+Between two pixel centres with a silhouette at the share x of the way from the first, the nearer
+surface's colour spreads over the border between the pixels: the first pixel takes ½ − x of the
+second's colour where x < ½, the second x − ½ of the first's where x > ½. That is the exact
+coverage of an edge that is straight across the pixel. Only colour is smoothed: a mean of two
+depths would be a place where nothing is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from diffphyscam_ros.kernels.antialias import blend_edges, find_edges
+from diffphyscam_ros.kernels.buffers import BufferPool
+from diffphyscam_ros.render.visibility import View
+
+
+@dataclass(frozen=True)
+class Silhouettes:
+    """Silhouettes between pixels and those to their right [0] and below [1].
+
+    :param crossing: (H·W, 2) float32, distance in px from the first pixel's centre; 0.5 = none.
+    :param edges: (H·W, 2) int32, 3·face + edge; −1 = none.
+    """
+
+    crossing: npt.NDArray[np.float32]
+    edges: npt.NDArray[np.int32]
+
+
+def find_silhouettes(
+    triangles: npt.NDArray[np.int32],
+    depth: npt.NDArray[np.float32],
+    faces: npt.NDArray[np.int32],
+    face_instance: npt.NDArray[np.int32],
+    neighbours: npt.NDArray[np.int32],
+    camera: npt.NDArray[np.float32],
+    view: View,
+    buffers: BufferPool,
+) -> Silhouettes:
+    """Find where silhouettes pass between pixel centres.
+
+    :param triangles, depth: (H·W,) of the picture.
+    :param face_instance: (F,) the instance of each face.
+    :param neighbours: (F, 3) of :func:`diffphyscam_ros.render.topology.face_neighbours`.
+    :param camera: (V, 3) vertices in the optical frame.
+    :param buffers: lends the memory.
+    """
+    pixels = view.width * view.height
+    crossing = buffers.take(pixels, 2)
+    edges = buffers.take(pixels, 2).view(np.int32)
+    find_edges(
+        triangles,
+        depth,
+        view.width,
+        view.height,
+        faces,
+        face_instance,
+        neighbours,
+        camera,
+        view.pinhole(),
+        view.near,
+        crossing,
+        edges,
+    )
+    return Silhouettes(crossing, edges)
+
+
+def antialias_fused(
+    color: npt.NDArray[np.float32],
+    silhouettes: Silhouettes,
+    view: View,
+    smoothed: npt.NDArray[np.float32],
+) -> None:
+    """Smooth a picture (H·W, 3) into another by the CPU kernel."""
+    blend_edges(color, silhouettes.crossing, view.width, view.height, smoothed)
+
+
+def antialias(
+    color: torch.Tensor,
+    silhouettes: Silhouettes,
+    faces: torch.Tensor,
+    camera: torch.Tensor,
+    pinhole: torch.Tensor,
+    width: int,
+) -> torch.Tensor:
+    """Smooth a picture, differentiably in its colours and in the vertices of its silhouettes.
+
+    :param color: (H·W, 3).
+    :param faces: (F, 3) int32.
+    :param camera: (V, 3) vertices in the optical frame.
+    :param pinhole: (4,) fx, fy, cx, cy in px.
+    :param width: of the picture, px.
+    """
+    # Which edge lies between which pixels is found without gradient, where it lies with one.
+    edges = torch.from_numpy(silhouettes.edges).to(color.device)
+    first, axis = (edges >= 0).nonzero().unbind(-1)
+    if first.numel() == 0:
+        return color
+    code = edges[first, axis].long()
+    face, side = code // 3, code % 3
+    ends = torch.stack([faces[face, side], faces[face, (side + 1) % 3]], dim=-1).long()
+    points = camera.index_select(0, ends.reshape(-1)).reshape(-1, 2, 3)
+    screen = points[..., :2] / points[..., 2:] * pinhole[:2] + pinhole[2:]
+    # Swap u and v of vertical pairs: from here on the pair lies along the first coordinate.
+    screen = torch.where((axis == 1)[:, None, None], screen.flip(-1), screen)
+    pixel = torch.stack([first % width, first // width], dim=-1).to(color.dtype)
+    pixel = torch.where((axis == 1)[:, None], pixel.flip(-1), pixel)
+    a, b = screen.unbind(1)
+    share = (pixel[:, 1] - a[:, 1]) / (b[:, 1] - a[:, 1])
+    crossing = (a[:, 0] + share * (b[:, 0] - a[:, 0]) - pixel[:, 0]).clamp(0.0, 1.0)
+
+    second = first + torch.where(axis == 1, width, 1)
+    step = color.index_select(0, second) - color.index_select(0, first)
+    to_first = (0.5 - crossing).clamp_min(0.0)[:, None] * step
+    to_second = (crossing - 0.5).clamp_min(0.0)[:, None] * -step
+    return color.index_add(0, first, to_first).index_add(0, second, to_second)
