@@ -15,6 +15,8 @@ from diffphyscam_ros.kernels.blur_levels import LARGEST_COC
 
 __all__ = ['circle_of_confusion', 'defocus']
 
+_LEAST = 1e-30  # S(1) is positive, but may underflow
+
 Scatter = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 _SCATTER: dict[tuple[str, str], Scatter] = {
@@ -30,13 +32,17 @@ def defocus(
     coc: torch.Tensor,
     psf: str = 'gaussian',
     method: str = 'cascade',
+    normalize: bool = True,
 ) -> torch.Tensor:
     """Spread the light of every source pixel over the point spread of its own blur.
 
-    A scatter, linear in the picture. The sum of the picture is kept (borders mirror what would
-    leave the frame), and a constant picture stays constant where the blur is uniform. Where the
-    blur changes abruptly a pure scatter piles light up on the sharper side, as two surfaces
-    that shine through each other would: occlusion is not part of this operation.
+    With S the scatter, which is linear in the picture, the result is S(image) / S(1): every
+    pixel is a mean of the pixels that reach it, and a constant picture stays constant whatever
+    the blur. Where the blur is uniform S(1) = 1, the result is the scatter itself, and the sum
+    of the picture is kept (borders mirror what would leave the frame). Where the blur changes
+    abruptly the scatter alone is brighter on the sharper side and darker on the other, as two
+    surfaces that shine through each other would be; the division takes these bands away.
+    Occlusion is not part of this operation.
 
     :param image: (..., H, W, C) linear light, floating point; half precision is computed in
         float32.
@@ -47,8 +53,11 @@ def defocus(
         picture have been averaged over theirs already. ``'disk'``: a uniform disk of diameter
         c, antialiased by area, variance c²/16 + 1/12 once c is a few px; up to c = 1 it lies
         inside its pixel and changes nothing.
-    :param method: ``'cascade'``: fast, O(pixels × levels) in time and memory, and within
-        60 dB (gaussian) or 50 dB (disk) of ``'exact'``, which scatters tap by tap.
+    :param method: ``'cascade'``: O(pixels × levels) in time and memory; on photographs its
+        PSNR against ``'exact'``, which scatters tap by tap, is above 60 dB for the Gaussian and
+        45 dB for the disk.
+    :param normalize: False for S(image) alone, the reference's operation, which keeps the sum
+        of every picture.
     :return: the shape (broadcast with coc's leading dimensions) and dtype of the picture.
     :raises ValueError: for wrong shapes, dtypes, devices, names, or a c that is not finite.
 
@@ -67,7 +76,12 @@ def defocus(
     blur = coc.to(work).unsqueeze(-3).expand(*leading, 1, *coc.shape[-2:])
     if planes.numel() == 0:
         return planes.movedim(-3, -1).to(image.dtype)
-    out = scatter(planes.reshape(-1, *planes.shape[-3:]), blur.reshape(-1, *blur.shape[-3:]))
+    batch, spread = planes.reshape(-1, *planes.shape[-3:]), blur.reshape(-1, *blur.shape[-3:])
+    if normalize:
+        out = scatter(torch.cat((batch, torch.ones_like(spread)), dim=1), spread)
+        out = out[:, :-1] / out[:, -1:].clamp(min=_LEAST)
+    else:
+        out = scatter(batch, spread)
     return out.reshape(planes.shape).movedim(-3, -1).contiguous().to(image.dtype)
 
 

@@ -46,19 +46,28 @@ def scatter_gaussian_cascade(image: torch.Tensor, coc: torch.Tensor) -> torch.Te
         weight = weight + torch.where(below == k - 1, fraction, 0.0)
         light = image * weight
         for _ in range(levels[k].scale):
-            light = _halve(_halve(light, _ROWS), _COLUMNS)
+            light = halve(light)
         if blurred is None:
             blurred = light
         else:
             if levels[k + 1].scale > levels[k].scale:
-                height, width = sizes[levels[k].scale]
-                blurred = _double(_double(blurred, _ROWS, height), _COLUMNS, width)
+                blurred = double(blurred, *sizes[levels[k].scale])
             blurred = light + blurred
         taps = levels[k].taps
         if taps is not None:
             blurred = _filter(_filter(blurred, taps, _ROWS), taps, _COLUMNS)
     assert blurred is not None  # there are always at least two levels
     return blurred
+
+
+def halve(x: torch.Tensor) -> torch.Tensor:
+    """Average a picture (B, C, H, W) down by two; odd sizes round up."""
+    return _halve(_halve(x, _ROWS), _COLUMNS)
+
+
+def double(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Interpolate a picture (B, C, H/2, W/2) up by two, to the size that ``halve`` came from."""
+    return _double(_double(x, _ROWS, height), _COLUMNS, width)
 
 
 def reflected(length: int, before: int, after: int, device: torch.device) -> torch.Tensor:

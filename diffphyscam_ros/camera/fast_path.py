@@ -12,7 +12,6 @@ import numpy.typing as npt
 import torch
 
 from diffphyscam_ros.camera.arrays import BRIGHTEST, LARGEST
-from diffphyscam_ros.camera.defocus import defocus
 from diffphyscam_ros.camera.distortion import distortion_map, nearest_pixels
 from diffphyscam_ros.camera.exposure import exposure_factor
 from diffphyscam_ros.camera.intrinsics import Intrinsics
@@ -22,6 +21,7 @@ from diffphyscam_ros.camera.settings import CameraSettings
 from diffphyscam_ros.camera.vignetting import cos4_falloff
 from diffphyscam_ros.kernels import sensor as kernels
 from diffphyscam_ros.kernels.buffers import BufferPool
+from diffphyscam_ros.kernels.circle_of_confusion import circle_of_confusion_fast
 from diffphyscam_ros.kernels.defocus import defocus_fast
 from diffphyscam_ros.kernels.noise import normal_picture
 
@@ -98,21 +98,18 @@ def _warped(
 def _blurred(
     light: Floats, far: Floats, settings: CameraSettings, sensor: SensorModel
 ) -> Floats:
-    focal, focus = float(settings.focal_length), float(settings.focus_distance)
-    pitch = float(settings.aperture) * float(sensor.pixel_size)
-    scale = float(sensor.defocus_gain) * focal**2 / (pitch * (1 - focal / focus))
-    coc = _POOL.take(*far.shape)
-    kernels.blur_diameters(
+    coc = circle_of_confusion_fast(
         far,
-        np.float32(min(scale, LARGEST)),
-        np.float32(focus),
-        np.float32(sensor.defocus_dead_zone),
-        np.float32(sensor.max_coc),
-        coc,
+        float(settings.aperture),
+        float(settings.focal_length),
+        float(settings.focus_distance),
+        float(sensor.pixel_size),
+        float(sensor.defocus_gain),
+        float(sensor.defocus_dead_zone),
+        float(sensor.max_coc),
+        out=_POOL.take(*far.shape),
     )
-    if sensor.psf != 'gaussian':
-        return defocus(torch.from_numpy(light), torch.from_numpy(coc), sensor.psf).numpy()
-    return defocus_fast(light, coc, out=_POOL.take(*light.shape))
+    return defocus_fast(light, coc, out=_POOL.take(*light.shape), psf=sensor.psf)
 
 
 def _digitised(

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from diffphyscam_ros.kernels.runtime import kernel
 
+_LARGEST = 1e30  # finite in float32, far beyond any max_coc
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -41,7 +43,7 @@ def circle_of_confusion_fast(
     scale = gain * focal_length**2 / (aperture * pixel_size * (1.0 - focal_length * inverse_focus))
     _circles(
         depth,
-        np.float32(scale),
+        np.float32(min(scale, _LARGEST)),
         np.float32(inverse_focus),
         np.float32(focus_distance),
         np.float32(dead_zone),

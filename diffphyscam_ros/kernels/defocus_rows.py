@@ -1,12 +1,15 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""The compiled loops of the Gaussian defocus cascade. ``kernels.defocus`` puts them in order.
+"""The compiled loops of defocus: loading, splitting into levels, halving, filtering, doubling.
 
-Pictures are (H, 3, W): three planes in each row, so that the inner loops run over contiguous
-floats. ``hat`` is a row of ``kernels.defocus``'s table: where a level's weight begins to rise,
-its slope, its top, its slope down.
+``kernels.defocus_gaussian`` and ``kernels.defocus_disk`` put them in order. Pictures are
+(H, C, W): planes in each row, so that the inner loops run over contiguous floats. The light of a
+level has its own weight as the plane after the three colours: what normalisation divides by.
 
-Only what touches every pixel at full resolution runs in parallel: three regions a frame. On a
-busy computer a region costs the wait for its slowest thread, more than a halved level is worth.
+``hat`` says which light a level takes: the blur at which its weight begins to rise, the slope,
+the blur at which it begins to fall, the slope down. It never exceeds 1.
+
+Only what touches every pixel at full resolution runs in parallel. On a busy computer a
+parallel region costs the wait for its slowest thread, more than a halved Gaussian level is worth.
 """
 
 from __future__ import annotations
@@ -14,17 +17,38 @@ from __future__ import annotations
 from numba import prange
 import numpy as np
 
-from diffphyscam_ros.kernels.blur_levels import SIGMA_PER_COC
+from diffphyscam_ros.kernels.blur_levels import LARGEST_COC
 from diffphyscam_ros.kernels.runtime import kernel
 
 TILE = 128  # columns that are skipped together where none has light in a level
 RING = 8  # rows a pipeline stage remembers: a power of two, at least the 5 a filter reads
 RADIUS = 2  # of the filters at full resolution
-LARGEST = np.float32(1e8)
-SIGMA = np.float32(SIGMA_PER_COC)
+LARGEST = np.float32(LARGEST_COC)
+TINY = np.float32(1e-30)  # keeps 0 / 0 away
 EIGHTH, QUARTER = np.float32(0.125), np.float32(0.25)
 THREE_EIGHTHS, THREE_QUARTERS = np.float32(0.375), np.float32(0.75)
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
+
+
+class Blur:
+    """The blur of every pixel, squared, and its extremes in each tile of a row."""
+
+    def __init__(self, height: int, width: int) -> None:
+        """Take the buffers that ``load`` fills."""
+        tiles = -(-width // TILE)
+        self.squares = np.empty((height, width), np.float32)
+        self.low = np.empty((height, tiles), np.float32)
+        self.high = np.empty((height, tiles), np.float32)
+
+    def largest(self) -> float:
+        """Return the largest square.
+
+        :raises ValueError: where load refused a c.
+        """
+        value = float(self.high.max())
+        if not value >= 0.0:
+            raise ValueError(f'coc must be in [0, {LARGEST_COC:g}] px everywhere')
+        return value
 
 
 @kernel()
@@ -35,8 +59,8 @@ def mirrored(index, length):
 
 
 @kernel(parallel=True)
-def load(image, coc, planes, variance, low, high):
-    """Take the picture apart into planes, and c into σ² with its extremes in each tile.
+def load(image, coc, scale, planes, blur, low, high):
+    """Take the picture apart into planes, and c into (scale · c)² with its extremes in each tile.
 
     A tile with a c that is negative, NaN or too large has high = NaN. Not compiled with
     fastmath, which would assume that there is none.
@@ -51,102 +75,125 @@ def load(image, coc, planes, variance, low, high):
             smallest, largest, bad = LARGEST, ZERO, 0
             for x in range(tile * TILE, min(tile * TILE + TILE, width)):
                 c = coc[y, x]
-                sigma = c * SIGMA
-                variance[y, x] = sigma * sigma
+                scaled = c * scale
+                blur[y, x] = scaled * scaled
                 bad += 0 if (c >= ZERO) and (c <= LARGEST) else 1
                 smallest = c if c < smallest else smallest
                 largest = c if c > largest else largest
-            low[y, tile] = (smallest * SIGMA) * (smallest * SIGMA)
-            high[y, tile] = np.float32(np.nan) if bad else (largest * SIGMA) * (largest * SIGMA)
+            low[y, tile] = (smallest * scale) * (smallest * scale)
+            high[y, tile] = np.float32(np.nan) if bad else (largest * scale) * (largest * scale)
 
 
 @kernel(parallel=True, fastmath=True)
-def split(planes, variance, low, high, hats, chunk, targets):
-    """Put the light of several levels on the half-resolution grid: halve(w_k · I).
+def split(planes, blur, low, high, hats, chunk, targets):
+    """Put the light of several levels on the half-resolution grid: halve(w_k · (I, 1)).
 
-    :param hats: (K, 4) and targets (K, H/2, 3, W/2) of those levels.
+    :param hats: (K, 4) of those levels.
+    :param targets: (K, H/2, C, W/2): colours, weight, and weight · blur where C = 5.
     """
-    height, width = variance.shape
-    levels, half_height, half_width = targets.shape[0], targets.shape[1], targets.shape[3]
+    height, width = blur.shape
+    levels, half_height, channels, half_width = targets.shape
     for part in prange(-(-half_height // chunk) * levels):
         level, first = part % levels, part // levels * chunk
+        last = min(first + chunk, half_height)
         hat = hats[level]
-        begin, end = hat[0], hat[2] + ONE / hat[3]  # no light in the level outside these
-        column = np.empty((3, 2 * half_width + 2), np.float32)
-        weights = np.empty((4, TILE), np.float32)
-        for y in range(first, min(first + chunk, half_height)):
-            a, b = mirrored(2 * y - 1, height), 2 * y
-            c, d = mirrored(2 * y + 1, height), mirrored(2 * y + 2, height)
-            for tile in range(low.shape[1]):
-                start, stop = tile * TILE, min(tile * TILE + TILE, width)
-                least = min(min(low[a, tile], low[b, tile]), min(low[c, tile], low[d, tile]))
-                most = max(max(high[a, tile], high[b, tile]), max(high[c, tile], high[d, tile]))
-                if most <= begin or least >= end:
-                    column[:, 1 + start : 1 + stop] = ZERO
-                    continue
-                weigh(variance[a, start:stop], hat, EIGHTH, weights[0])
-                weigh(variance[b, start:stop], hat, THREE_EIGHTHS, weights[1])
-                weigh(variance[c, start:stop], hat, THREE_EIGHTHS, weights[2])
-                weigh(variance[d, start:stop], hat, EIGHTH, weights[3])
-                for channel in range(3):
-                    line = column[channel, 1 + start : 1 + stop]
-                    ra, rb = planes[a, channel, start:stop], planes[b, channel, start:stop]
-                    rc, rd = planes[c, channel, start:stop], planes[d, channel, start:stop]
-                    wa, wb, wc, wd = weights[0], weights[1], weights[2], weights[3]
-                    for x in range(stop - start):
-                        line[x] = wa[x] * ra[x] + wb[x] * rb[x] + wc[x] * rc[x] + wd[x] * rd[x]
-            halve_row(column, width, targets[level, y])
+        line = np.zeros((channels, 2 * half_width + 2), np.float32)
+        ring = np.zeros((4, channels, half_width), np.float32)
+        lit = np.zeros(4, np.uint8)
+        for y in range(2 * first - 1, 2 * last + 1):
+            at, slot = mirrored(y, height), y & 3
+            lit[slot] = take(planes[at], blur[at], low[at], high[at], hat, line)
+            if lit[slot]:
+                for channel in range(channels):
+                    halve_line(line[channel], width, ring[slot, channel])
+            else:
+                ring[slot] = ZERO
+            if y < 2 * first + 2 or y & 1:
+                continue
+            out = targets[level, y // 2 - 1]
+            if not (lit[0] or lit[1] or lit[2] or lit[3]):
+                out[:] = ZERO
+                continue
+            a, b, c, d = ring[(y - 3) & 3], ring[(y - 2) & 3], ring[(y - 1) & 3], ring[slot]
+            for channel in range(channels):
+                ra, rb, rc, rd, to = a[channel], b[channel], c[channel], d[channel], out[channel]
+                for x in range(half_width):
+                    to[x] = EIGHTH * (ra[x] + rd[x]) + THREE_EIGHTHS * (rb[x] + rc[x])
 
 
 @kernel(fastmath=True)
-def weigh(variance, hat, share, weight):
-    """Set weight = share · w_k of a row of variances."""
+def take(planes, blur, low, high, hat, line):
+    """Set line, from column 1 on, to the light that a level takes from a row; return if any."""
+    width = blur.shape[0]
+    begin, end = hat[0], hat[2] + ONE / hat[3]  # no light in the level outside these
+    lit = False
+    for tile in range(low.shape[0]):
+        start, stop = tile * TILE, min(tile * TILE + TILE, width)
+        if high[tile] <= begin or low[tile] >= end:
+            line[:, 1 + start : 1 + stop] = ZERO
+            continue
+        lit = True
+        weight, variance = line[3, 1 + start : 1 + stop], blur[start:stop]
+        weigh(variance, hat, ONE, weight)
+        for channel in range(3):
+            source = planes[channel, start:stop]
+            target = line[channel, 1 + start : 1 + stop]
+            for x in range(stop - start):
+                target[x] = weight[x] * source[x]
+        if line.shape[0] == 5:
+            target = line[4, 1 + start : 1 + stop]
+            for x in range(stop - start):
+                target[x] = weight[x] * variance[x]
+    return lit
+
+
+@kernel(fastmath=True)
+def weigh(blur, hat, share, weight):
+    """Set weight = share · w_k of a row of blurs."""
     base, rise, top, fall = hat[0], hat[1], hat[2], hat[3]
-    for x in range(variance.shape[0]):
-        v = variance[x]
+    for x in range(blur.shape[0]):
+        v = blur[x]
         inside = min((v - base) * rise, ONE - (v - top) * fall)
-        weight[x] = share * max(ZERO, inside)
+        weight[x] = share * min(max(ZERO, inside), ONE)
 
 
 @kernel(fastmath=True)
-def halve_row(column, width, target):
-    """Average a row down by two; column is (3, ≥ width + 2) with its first pixel at 1."""
-    half = target.shape[1]
-    for channel in range(3):
-        source, out = column[channel], target[channel]
-        source[0] = source[1]
-        for x in range(width, 2 * half + 1):
-            source[1 + x] = source[1 + mirrored(x, width)]
-        for x in range(half):
-            outer = source[2 * x] + source[2 * x + 3]
-            inner = source[2 * x + 1] + source[2 * x + 2]
-            out[x] = EIGHTH * outer + THREE_EIGHTHS * inner
+def halve_line(source, width, target):
+    """Average a line down by two; its pixels are at 1 … width, with room for those mirrored."""
+    half = target.shape[0]
+    source[0] = source[1]
+    for x in range(width, 2 * half + 1):
+        source[1 + x] = source[1 + mirrored(x, width)]
+    for x in range(half):
+        outer = source[2 * x] + source[2 * x + 3]
+        inner = source[2 * x + 1] + source[2 * x + 2]
+        target[x] = EIGHTH * outer + THREE_EIGHTHS * inner
 
 
 @kernel(fastmath=True)
 def halve(source, target):
     """Average a picture down by two in both directions."""
     height, width = source.shape[0], source.shape[2]
-    column = np.empty((3, 2 * target.shape[2] + 2), np.float32)
+    line = np.empty(2 * target.shape[2] + 2, np.float32)
     for y in range(target.shape[0]):
         a, b = source[mirrored(2 * y - 1, height)], source[2 * y]
         c, d = source[mirrored(2 * y + 1, height)], source[mirrored(2 * y + 2, height)]
-        for channel in range(3):
-            ra, rb, rc, rd, line = a[channel], b[channel], c[channel], d[channel], column[channel]
+        for channel in range(source.shape[1]):
+            ra, rb, rc, rd = a[channel], b[channel], c[channel], d[channel]
             for x in range(width):
                 line[1 + x] = EIGHTH * (ra[x] + rd[x]) + THREE_EIGHTHS * (rb[x] + rc[x])
-        halve_row(column, width, target[y])
+            halve_line(line, width, target[y, channel])
 
 
 @kernel(fastmath=True)
 def filter_into(source, centre, side, target):
     """Add the picture filtered by (side, centre, side) in both directions to target."""
     height, width = source.shape[0], source.shape[2]
-    column = np.empty((3, width + 2), np.float32)
+    line = np.empty(width + 2, np.float32)
     for y in range(height):
         a, b, c = source[mirrored(y - 1, height)], source[y], source[mirrored(y + 1, height)]
-        for channel in range(3):
-            above, here, below, line = a[channel], b[channel], c[channel], column[channel]
+        for channel in range(source.shape[1]):
+            above, here, below = a[channel], b[channel], c[channel]
             for x in range(width):
                 line[1 + x] = centre * here[x] + side * (above[x] + below[x])
             line[0] = line[1]
@@ -158,14 +205,14 @@ def filter_into(source, centre, side, target):
 
 
 @kernel(fastmath=True)
-def double_row(source, y, column, target):
-    """Add row y of a picture interpolated up by two to target (3, W); column is scratch."""
+def double_row(source, y, line, target):
+    """Add row y of a picture interpolated up by two to target (C, W); line is scratch."""
     half_height, half_width = source.shape[0], source.shape[2]
     width = target.shape[1]
     near = source[y // 2]
     far = source[mirrored(y // 2 - 1 + 2 * (y % 2), half_height)]
-    for channel in range(3):
-        line, out = column[channel], target[channel]
+    for channel in range(target.shape[0]):
+        out = target[channel]
         for x in range(half_width):
             line[1 + x] = THREE_QUARTERS * near[channel, x] + QUARTER * far[channel, x]
         line[0] = line[1]
@@ -182,28 +229,27 @@ def double_row(source, y, column, target):
 @kernel(fastmath=True)
 def double_into(source, target):
     """Add the picture interpolated up by two to target."""
-    column = np.empty((3, source.shape[2] + 2), np.float32)
+    line = np.empty(source.shape[2] + 2, np.float32)
     for y in range(target.shape[0]):
-        double_row(source, y, column, target[y])
+        double_row(source, y, line, target[y])
 
 
 @kernel(parallel=True, fastmath=True)
 def climb(planes, variance, hats, taps, deepest, bands, out):
-    """Run the levels at full resolution as one pipeline, and put the planes together again.
+    """Run the levels at full resolution as one pipeline, normalise, put the planes together.
 
-    Stage k holds rows of X_k = w_k·I + B_{k+1}(X_{k+1}); a filter reads two rows ahead, so
+    Stage k holds rows of X_k = w_k·(I, 1) + B_{k+1}(X_{k+1}); a filter reads two rows ahead, so
     stage k runs two rows behind stage k + 1. Every band starts early enough for its own rows.
 
     :param hats: (K, 4) and taps (K, 3) of the K levels at full resolution.
-    :param deepest: (H/2, 3, W/2) what the halved levels add to the last stage, or empty.
+    :param deepest: (H/2, 4, W/2) what the halved levels add to the last stage, or empty.
     """
     height, width = variance.shape
     stages = hats.shape[0]
     for band in prange(bands):
         begin, end = band * height // bands, (band + 1) * height // bands
-        ring = np.empty((stages, RING, 3, width), np.float32)
-        column = np.empty((3, width + 2 * RADIUS), np.float32)
-        weight = np.empty(width, np.float32)
+        ring = np.empty((stages, RING, 4, width), np.float32)
+        line = np.empty(width + 2 * RADIUS, np.float32)
         lag = RADIUS * (stages - 1)
         for step in range(begin - lag, end + lag):
             for stage in range(stages - 1, -1, -1):
@@ -212,6 +258,7 @@ def climb(planes, variance, hats, taps, deepest, bands, out):
                 if y < max(0, begin - reach) or y >= min(height, end + reach):
                     continue
                 row = ring[stage, y & (RING - 1)]
+                weight = row[3]
                 weigh(variance[y], hats[stage], ONE, weight)
                 for channel in range(3):
                     source, target = planes[y, channel], row[channel]
@@ -219,19 +266,20 @@ def climb(planes, variance, hats, taps, deepest, bands, out):
                         target[x] = weight[x] * source[x]
                 if stage == stages - 1:
                     if deepest.shape[0] > 0:
-                        double_row(deepest, y, column, row)
+                        double_row(deepest, y, line, row)
                 else:
                     before = ring[stage + 1]
-                    filter_row(before, y, height, taps[stage + 1], column, row)
+                    filter_row(before, y, height, taps[stage + 1], line, row)
                 if stage == 0:
                     for x in range(width):
-                        out[y, x, 0] = row[0, x]
-                        out[y, x, 1] = row[1, x]
-                        out[y, x, 2] = row[2, x]
+                        share = ONE / max(weight[x], TINY)
+                        out[y, x, 0] = row[0, x] * share
+                        out[y, x, 1] = row[1, x] * share
+                        out[y, x, 2] = row[2, x] * share
 
 
 @kernel(fastmath=True)
-def filter_row(ring, y, height, taps, column, target):
+def filter_row(ring, y, height, taps, line, target):
     """Add row y of a ring of rows filtered with five taps in both directions to target."""
     width = target.shape[1]
     t0, t1, t2 = taps[0], taps[1], taps[2]
@@ -239,8 +287,7 @@ def filter_row(ring, y, height, taps, column, target):
     a, b = ring[mirrored(y - 2, height) & mask], ring[mirrored(y - 1, height) & mask]
     c = ring[y & mask]
     d, e = ring[mirrored(y + 1, height) & mask], ring[mirrored(y + 2, height) & mask]
-    for channel in range(3):
-        line = column[channel]
+    for channel in range(4):
         ra, rb, rc, rd, re = a[channel], b[channel], c[channel], d[channel], e[channel]
         for x in range(width):
             line[2 + x] = t0 * rc[x] + t1 * (rb[x] + rd[x]) + t2 * (ra[x] + re[x])

@@ -183,23 +183,3 @@ def warp(image, depth, position, nearest, mask, out, out_depth):  # type: ignore
                 upper = p + a * (image[top, right, channel] - p)
                 lower = q + a * (image[below, right, channel] - q)
                 out[row, column, channel] = factor * (upper + b * (lower - upper))
-
-
-@kernel(parallel=True)
-def blur_diameters(  # type: ignore[no-untyped-def]
-    depth, scale, focus_distance, dead_zone, max_coc, out
-):
-    """Evaluate circle_of_confusion for a depth picture (H, W).
-
-    :param scale: a·f² / (N·C·(1 − f/U)), metres times pixels.
-    :param focus_distance: U, may be inf.
-    """
-    height, width = depth.shape
-    inverse_focus = _ONE / focus_distance
-    for row in prange(height):
-        for column in range(width):
-            d = depth[row, column]
-            hit = d > _ZERO and d < np.inf
-            inverse = _ONE / d if hit else _ZERO
-            coc = min(scale * abs(inverse_focus - inverse), max_coc)
-            out[row, column] = _ZERO if hit and abs(d - focus_distance) <= dead_zone else coc

@@ -1,5 +1,5 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""The compiled cascade equals the torch cascade, on any number of threads, from any of them."""
+"""The compiled cascades equal those in torch, on any number of threads, from any of them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from diffphyscam_ros.camera.defocus import defocus
 from diffphyscam_ros.kernels.defocus import defocus_fast
 
+PSFS = ('gaussian', 'disk')
 SIZES = [(1, 1), (1, 300), (128, 1), (2, 3), (3, 2), (7, 5), (33, 129), (65, 130), (200, 262)]
 
 
@@ -22,29 +23,55 @@ def inputs(size, largest, seed=0):
     return picture, (largest * rng.random(size)).astype(np.float32)
 
 
+def expect(picture, coc, psf):
+    return defocus(torch.tensor(picture), torch.tensor(coc), psf).numpy()
+
+
 @pytest.mark.parametrize('size', SIZES)
-@pytest.mark.parametrize('largest', [0.0, 1.0, 5.0, 9.0, 31.0, 101.0])
-def test_equals_torch(size, largest):
-    picture, coc = inputs(size, largest)
-    expected = defocus(torch.tensor(picture), torch.tensor(coc)).numpy()
-    np.testing.assert_allclose(defocus_fast(picture, coc), expected, rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize('psf', PSFS)
+def test_equals_torch(size, psf):
+    for largest in (0.0, 1.0, 5.0, 12.0, 31.0, 101.0):
+        picture, coc = inputs(size, largest)
+        np.testing.assert_allclose(
+            defocus_fast(picture, coc, psf=psf), expect(picture, coc, psf), rtol=1e-5, atol=1e-6
+        )
 
 
-def test_equals_torch_where_most_tiles_are_skipped():
+@pytest.mark.parametrize('psf', PSFS)
+def test_equals_torch_where_most_tiles_are_skipped(psf):
     picture, coc = inputs((90, 400), 1.0)
-    coc[:, 150:200], coc[40:, 300:] = 31.0, 12.0
-    expected = defocus(torch.tensor(picture), torch.tensor(coc)).numpy()
-    np.testing.assert_allclose(defocus_fast(picture, coc), expected, rtol=1e-5, atol=1e-6)
+    coc[:, 150:200], coc[40:, 300:], coc[60:70] = 31.0, 12.0, 0.0
+    np.testing.assert_allclose(
+        defocus_fast(picture, coc, psf=psf), expect(picture, coc, psf), rtol=1e-5, atol=1e-6
+    )
 
 
-def test_same_bits_on_any_number_of_threads():
+@pytest.mark.parametrize('psf', PSFS)
+def test_sharp_pixels_far_from_blur_keep_their_bits(psf):
+    picture, coc = inputs((60, 300), 0.0)
+    coc[:, 250:] = 21.0
+    out = defocus_fast(picture, coc, psf=psf)
+    assert np.array_equal(out[:, :200], picture[:, :200])
+    assert np.array_equal(defocus_fast(picture, np.zeros_like(coc), psf=psf), picture)
+
+
+@pytest.mark.parametrize('psf', PSFS)
+def test_constant_picture_stays_constant(psf):
+    coc = inputs((70, 190), 31.0)[1]
+    coc[:, 60:90], coc[30:40] = 0.0, 101.0
+    out = defocus_fast(np.full((70, 190, 3), 0.7, np.float32), coc, psf=psf)
+    np.testing.assert_allclose(out, 0.7, rtol=2e-6)
+
+
+@pytest.mark.parametrize('psf', PSFS)
+def test_same_bits_on_any_number_of_threads(psf):
     picture, coc = inputs((257, 190), 31.0)
     before = numba.get_num_threads()
     try:
         results = []
         for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
             numba.set_num_threads(threads)
-            results.append(defocus_fast(picture, coc))
+            results.append(defocus_fast(picture, coc, psf=psf))
     finally:
         numba.set_num_threads(before)
     assert all(np.array_equal(results[0], other) for other in results[1:])
@@ -52,10 +79,11 @@ def test_same_bits_on_any_number_of_threads():
 
 def test_buffers_do_not_remember():
     picture, coc = inputs((64, 96), 60.0)
-    first = defocus_fast(picture, coc)
-    for largest in (0.0, 3.0, 101.0):
-        defocus_fast(*inputs((64, 96), largest, seed=7))
-    assert np.array_equal(defocus_fast(picture, coc), first)
+    for psf in PSFS:
+        first = defocus_fast(picture, coc, psf=psf)
+        for largest in (0.0, 3.0, 101.0):
+            defocus_fast(*inputs((64, 96), largest, seed=7), psf=psf)
+        assert np.array_equal(defocus_fast(picture, coc, psf=psf), first)
 
 
 @pytest.mark.skipif(
@@ -63,7 +91,7 @@ def test_buffers_do_not_remember():
     reason='the workqueue layer may not be entered from two threads',
 )
 def test_several_python_threads_at_once():
-    cases = [inputs((120, 100 + 10 * i), 31.0, seed=i) for i in range(4)]
+    cases = [(*inputs((120, 100 + 10 * i), 31.0, seed=i), None, PSFS[i % 2]) for i in range(4)]
     expected = [defocus_fast(*case) for case in cases]
     with ThreadPoolExecutor(4) as pool:
         for _ in range(5):
@@ -71,20 +99,23 @@ def test_several_python_threads_at_once():
             assert all(np.array_equal(a, b) for a, b in zip(results, expected, strict=True))
 
 
-def test_out_may_be_given_and_may_be_the_picture():
+@pytest.mark.parametrize('psf', PSFS)
+def test_out_may_be_given_and_may_be_the_picture(psf):
     picture, coc = inputs((40, 50), 20.0)
-    expected = defocus_fast(picture, coc)
+    expected = defocus_fast(picture, coc, psf=psf)
     out = np.empty_like(picture)
-    assert defocus_fast(picture, coc, out) is out
+    assert defocus_fast(picture, coc, out, psf) is out
     assert np.array_equal(out, expected)
-    assert np.array_equal(defocus_fast(picture, coc, picture), expected)
+    assert np.array_equal(defocus_fast(picture, coc, picture, psf), expected)
 
 
-def test_strided_input():
+@pytest.mark.parametrize('psf', PSFS)
+def test_strided_input(psf):
     picture, coc = inputs((40, 50), 20.0)
-    expected = defocus_fast(picture, coc)
+    expected = defocus_fast(picture, coc, psf=psf)
     turned = np.ascontiguousarray(picture.transpose(2, 0, 1)).transpose(1, 2, 0)
-    assert np.array_equal(defocus_fast(turned, np.repeat(coc, 2, axis=1)[:, ::2]), expected)
+    skipped = np.repeat(coc, 2, axis=1)[:, ::2]
+    assert np.array_equal(defocus_fast(turned, skipped, psf=psf), expected)
 
 
 def test_no_pixels():
@@ -92,11 +123,12 @@ def test_no_pixels():
 
 
 @pytest.mark.parametrize('bad', [-1.0, np.nan, np.inf, 1e9])
-def test_bad_blur_is_refused(bad):
+@pytest.mark.parametrize('psf', PSFS)
+def test_bad_blur_is_refused(bad, psf):
     picture, coc = inputs((20, 150), 3.0)
     coc[11, 140] = bad
     with pytest.raises(ValueError, match='coc'):
-        defocus_fast(picture, coc)
+        defocus_fast(picture, coc, psf=psf)
 
 
 def test_bad_arrays_are_named():
@@ -109,3 +141,5 @@ def test_bad_arrays_are_named():
         defocus_fast(picture, coc.T)
     with pytest.raises(ValueError, match='out'):
         defocus_fast(picture, coc, np.empty((8, 9, 3)))
+    with pytest.raises(ValueError, match='gaussian, disk'):
+        defocus_fast(picture, coc, psf='polygon')

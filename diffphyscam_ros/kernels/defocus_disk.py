@@ -1,0 +1,100 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The disk pyramid of ``camera.defocus_disk`` on compiled loops."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import numpy.typing as npt
+
+from diffphyscam_ros.kernels import defocus_rows as rows
+from diffphyscam_ros.kernels import disk_rows as disks
+from diffphyscam_ros.kernels.disk_rings import ADDED, RINGS, rise, SCALES, scales_needed
+
+Floats = npt.NDArray[np.float32]
+
+_CHUNK = 16  # half rows a thread takes at a time
+
+
+class DiskDefocus:
+    """Blurs pictures of one size; not to be used from two threads at once."""
+
+    def __init__(self, height: int, width: int) -> None:
+        """Take the buffers that every blur needs."""
+        self.shape = (height, width)
+        self._planes = np.empty((height, 3, width), np.float32)
+        self._scales = [_Scale(height, width)]
+        self._half = np.empty((0, (height + 1) // 2, 5, (width + 1) // 2), np.float32)
+        self._chains: list[list[Floats]] = []
+        """For each halved scale, its light at scale 1, 2, … up to its own."""
+        self._blur = rows.Blur(height, width)
+
+    def __call__(self, image: Floats, coc: Floats, out: Floats) -> None:
+        """Set out; see ``kernels.defocus.defocus_fast``."""
+        blur, planes = self._blur, self._planes
+        rows.load(image, coc, np.float32(1.0), planes, blur.squares, blur.low, blur.high)
+        largest = blur.largest()
+        if largest <= 1.0:
+            out[:] = image
+            return
+        coarse = scales_needed(largest) - 1
+        self._reserve(coarse)
+        if coarse:
+            targets, hats = self._half[:coarse], _HATS[1 : 1 + coarse]
+            rows.split(planes, blur.squares, blur.low, blur.high, hats, _CHUNK, targets)
+        coarser = _NOTHING
+        for scale in range(coarse, 0, -1):
+            chain, own = self._chains[scale - 1], self._scales[scale]
+            for source, target in itertools.pairwise(chain):
+                rows.halve(source, target)
+            factor = 4.0**-scale
+            offset = ADDED * (factor - 1.0)
+            disks.aim(
+                chain[-1], np.float32(factor), np.float32(offset), _RINGS, own.rows, own.high
+            )
+            disks.spread(own.rows, own.high, disks.DISTANCES, coarser, own.light, _NO_PICTURE)
+            coarser = own.light
+        finest = self._scales[0]
+        disks.aim_full(planes, blur.squares, _HATS[0], _RINGS, finest.rows, finest.high)
+        disks.spread(finest.rows, finest.high, disks.DISTANCES, coarser, _NOTHING, out)
+
+    def _reserve(self, coarse: int) -> None:
+        """Take the buffers of this many halved scales."""
+        if coarse <= len(self._chains):
+            return
+        self._half = np.empty((coarse, *self._half.shape[1:]), np.float32)
+        self._scales, self._chains = self._scales[:1], []
+        for i in range(coarse):
+            chain = [self._half[i]]
+            for _ in range(i):
+                height, _, width = chain[-1].shape
+                chain.append(np.empty(((height + 1) // 2, 5, (width + 1) // 2), np.float32))
+            self._chains.append(chain)
+            self._scales.append(_Scale(chain[-1].shape[0], chain[-1].shape[2]))
+
+
+class _Scale:
+    """Buffers of one scale: the rows that are spread, and what has been spread."""
+
+    def __init__(self, height: int, width: int) -> None:
+        tiles = -(-width // disks.TILE)
+        self.rows = np.empty((height, tiles, 5 * disks.SPAN), np.float32)
+        self.high = np.empty((height, tiles), np.float32)
+        self.light = np.empty((height, 4, width), np.float32)
+
+
+def _hats() -> Floats:
+    """Return what light each scale takes, by c²."""
+    hats = []
+    for scale in range(SCALES):
+        (begin, top), (fall, end) = rise(scale), rise(scale + 1)
+        hats.append((begin, 1.0 / (top - begin), fall, 1.0 / (end - fall)))
+    hats[0] = (-1.0, 1.0, *hats[0][2:])  # full resolution: all from c = 0 on
+    return np.array(hats, np.float32)
+
+
+_HATS = _hats()
+_RINGS = np.array([(ring.distance, len(ring.taps)) for ring in RINGS], np.float32)
+_NOTHING = np.empty((0, 4, 0), np.float32)
+_NO_PICTURE = np.empty((0, 0, 3), np.float32)

@@ -1,0 +1,182 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Between arrays and sensor_msgs: pictures, depth, calibration.
+
+``Image.data`` is always an ``array.array('B')``: rclpy hands it on as it is, where it checks
+every byte of anything else.
+"""
+
+from __future__ import annotations
+
+import array
+from dataclasses import dataclass
+import sys
+
+import numpy as np
+import numpy.typing as npt
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from diffphyscam_ros.nodes.calibration_info import CalibrationInfo
+from diffphyscam_ros.nodes.encoding_kernels import encode_rows
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a sensor_msgs encoding lays a pixel out."""
+
+    name: str
+    channels: int
+    dtype: str  # numpy, native byte order
+    blue_first: bool = False
+
+    @property
+    def full_scale(self) -> float:
+        """The number that stands for digital value 1.0."""
+        kind = np.dtype(self.dtype)
+        return float(np.iinfo(kind).max) if kind.kind == 'u' else 1.0
+
+
+OUTPUT_ENCODINGS = {
+    item.name: item
+    for item in (
+        Encoding('rgb8', 3, 'uint8'),
+        Encoding('bgr8', 3, 'uint8', blue_first=True),
+        Encoding('mono8', 1, 'uint8'),
+        Encoding('mono16', 1, 'uint16'),
+        Encoding('rgb16', 3, 'uint16'),
+        Encoding('32FC3', 3, 'float32'),
+    )
+}
+"""What the camera publishes; the channels of 32FC3 are red, green, blue in [0, 1]."""
+
+DECODABLE = OUTPUT_ENCODINGS | {
+    item.name: item
+    for item in (
+        Encoding('bgr16', 3, 'uint16', blue_first=True),
+        Encoding('rgba8', 4, 'uint8'),
+        Encoding('bgra8', 4, 'uint8', blue_first=True),
+        Encoding('8UC1', 1, 'uint8'),
+        Encoding('8UC3', 3, 'uint8'),
+        Encoding('16UC1', 1, 'uint16'),
+        Encoding('16UC3', 3, 'uint16'),
+        Encoding('32FC1', 1, 'float32'),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the digital values of a picture say about its exposure; all in [0, 1]."""
+
+    mean_level: float
+    saturated_fraction: float
+    black_fraction: float
+
+
+def empty_image(
+    height: int, width: int, encoding: Encoding
+) -> tuple[Image, npt.NDArray[np.generic]]:
+    """Return a message of that size and a (H, W, C) view of its pixels to write into."""
+    step = width * encoding.channels * np.dtype(encoding.dtype).itemsize
+    message = Image()
+    message.height, message.width, message.step = height, width, step
+    message.encoding = encoding.name
+    message.is_bigendian = int(sys.byteorder == 'big')
+    message.data = array.array('B', [0]) * (height * step)
+    # Only now: assigning may have copied (ROS 2 Kilted does).
+    pixels = np.frombuffer(message.data, dtype=encoding.dtype)
+    return message, pixels.reshape(height, width, encoding.channels)
+
+
+def encode(
+    image: npt.NDArray[np.float32], encoding: str, header: Header | None = None
+) -> tuple[Image, Statistics]:
+    """Return the message of a picture.
+
+    :param image: (H, W, 3) float32 digital values, clamped to [0, 1]; NaN becomes 0.
+    :param encoding: one of ``OUTPUT_ENCODINGS``.
+    :raises ValueError: for an unknown encoding or a picture of another shape.
+    """
+    layout = OUTPUT_ENCODINGS.get(encoding)
+    if layout is None:
+        raise ValueError(
+            f'encoding {encoding!r}: must be one of {", ".join(OUTPUT_ENCODINGS)}'
+        )
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f'image has shape {image.shape}: must be (height, width, 3)')
+    height, width = image.shape[:2]
+    message, pixels = empty_image(height, width, layout)
+    total = np.empty(height)
+    saturated, black = np.empty(height, np.int64), np.empty(height, np.int64)
+    encode_rows(
+        np.ascontiguousarray(image, np.float32),
+        pixels,
+        np.float32(layout.full_scale),
+        np.float32(0.0 if layout.dtype == 'float32' else 0.5),
+        layout.blue_first,
+        total,
+        saturated,
+        black,
+    )
+    if header is not None:
+        message.header = header
+    count = height * width
+    statistics = Statistics(
+        float(total.sum()) / (3 * count),
+        float(saturated.sum()) / count,
+        float(black.sum()) / count,
+    )
+    return message, statistics
+
+
+def encode_depth(depth: npt.NDArray[np.float32], header: Header | None = None) -> Image:
+    """Return the 32FC1 message of a (H, W) depth map in metres; inf where nothing was hit."""
+    height, width = depth.shape
+    message, pixels = empty_image(height, width, DECODABLE['32FC1'])
+    pixels[..., 0] = depth
+    if header is not None:
+        message.header = header
+    return message
+
+
+def decode(message: Image) -> npt.NDArray[np.generic]:
+    """Return the pixels of a message, (H, W, C), colour in the order red, green, blue(, alpha).
+
+    Row padding and foreign byte order are undone; the values keep their type and scale.
+
+    :raises ValueError: for an unknown encoding, or data that does not fit the stated size.
+    """
+    layout = DECODABLE.get(message.encoding)
+    if layout is None:
+        raise ValueError(
+            f'encoding {message.encoding!r}: must be one of {", ".join(sorted(DECODABLE))}'
+        )
+    kind = np.dtype(layout.dtype).newbyteorder('>' if message.is_bigendian else '<')
+    row = message.width * layout.channels * kind.itemsize
+    if message.step < row or len(message.data) != message.step * message.height:
+        raise ValueError(
+            f'{message.encoding} image of {message.width}x{message.height}: step '
+            f'{message.step} (at least {row}) and {len(message.data)} bytes of data '
+            f'({message.step * message.height} expected) do not fit'
+        )
+    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)[:, :row]
+    pixels = np.ascontiguousarray(rows).view(kind).astype(layout.dtype, copy=False)
+    pixels = pixels.reshape(message.height, message.width, layout.channels)
+    if layout.blue_first:
+        pixels = pixels[..., [2, 1, 0, *range(3, layout.channels)]]
+    return pixels
+
+
+def camera_info(calibration: CalibrationInfo, header: Header | None = None) -> CameraInfo:
+    """Return the message of a calibration."""
+    fx, fy, cx, cy = calibration.k
+    message = CameraInfo()
+    if header is not None:
+        message.header = header
+    message.height, message.width = calibration.height, calibration.width
+    message.distortion_model = calibration.distortion_model
+    message.d = list(calibration.distortion)
+    message.k = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]
+    message.r = list(calibration.rectification)
+    message.p = list(calibration.projection)
+    return message

@@ -1,0 +1,125 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""One frame: scene, pose and configuration in, a picture out. The library does the work."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+import functools
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from diffphyscam_ros.camera.distortion import distortion_map, nearest_pixels
+from diffphyscam_ros.camera.intrinsics import Intrinsics
+from diffphyscam_ros.camera.physical_camera import PhysicalCamera
+from diffphyscam_ros.camera.sensor_model import SensorModel
+from diffphyscam_ros.nodes.camera_state import Configuration
+from diffphyscam_ros.nodes.pose_math import Matrix
+from diffphyscam_ros.render.renderer import Renderer
+from diffphyscam_ros.scene.types import Scene
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What one exposure gave.
+
+    :param image: (H, W, 3) float32 digital values in [0, 1].
+    :param depth: (H, W) float32 z-depth in m of the same pixels, inf where nothing was hit, NaN
+        where the lens sees past what was rendered; None where it was not asked for.
+    """
+
+    image: npt.NDArray[np.float32]
+    depth: npt.NDArray[np.float32] | None
+
+
+class PictureTaker:
+    """Keeps the camera between frames, as long as body, lens and switches stay.
+
+    :param seed: of the noise where the parameter noise_seed is -1.
+    """
+
+    def __init__(self, renderer: Renderer, seed: int) -> None:
+        """Use a renderer, which may be exchanged between frames."""
+        self.renderer = renderer
+        self._seed = seed
+        self._camera: PhysicalCamera | None = None
+        self._key: tuple[object, ...] = ()
+        self._ready: tuple[Configuration, PhysicalCamera, Intrinsics] | None = None
+
+    def noise_seed(self, configuration: Configuration) -> int:
+        """Return the seed that is used."""
+        chosen = int(configuration.number('noise_seed'))
+        return self._seed if chosen < 0 else chosen
+
+    @torch.inference_mode()
+    def take(
+        self,
+        configuration: Configuration,
+        scene: Scene,
+        pose: Matrix,
+        frame_number: int,
+        with_depth: bool = False,
+    ) -> Picture:
+        """Render a scene and put it through the camera.
+
+        :param pose: (4, 4) world_from_camera, of the optical frame.
+        """
+        camera, source = self._camera_for(configuration)
+        settings = configuration.settings
+        radiance = self.renderer(scene, source, torch.from_numpy(pose))
+        frame = camera(radiance.color, radiance.depth, settings, frame_number)
+        depth = None
+        if with_depth:
+            target = camera.sensor.intrinsics(settings)
+            depth = _depth_picture(radiance.depth.cpu().numpy(), camera, source, target)
+        return Picture(frame.image.cpu().numpy(), depth)
+
+    def _camera_for(self, configuration: Configuration) -> tuple[PhysicalCamera, Intrinsics]:
+        """Return the camera, and the view that has to be rendered for it."""
+        if self._ready is not None and self._ready[0] is configuration:
+            return self._ready[1:]
+        seed = self.noise_seed(configuration)
+        model = _without_settings(configuration.sensor)
+        key = (model, configuration.stages, seed)
+        if self._camera is None or key != self._key:
+            self._camera = PhysicalCamera(model, configuration.stages, seed)
+            self._key = key
+        source = self._camera.source_intrinsics(configuration.settings)
+        self._ready = (configuration, self._camera, source)
+        return self._camera, source
+
+
+def _without_settings(sensor: SensorModel) -> SensorModel:
+    """Return what stays while only the exposure settings change; zero distortion is none."""
+    coefficients = sensor.distortion_coefficients
+    return dataclasses.replace(
+        sensor,
+        settings=SensorModel().settings,
+        distortion_coefficients=coefficients if any(coefficients) else (),
+    )
+
+
+def _depth_picture(
+    depth: npt.NDArray[np.float32],
+    camera: PhysicalCamera,
+    source: Intrinsics,
+    target: Intrinsics,
+) -> npt.NDArray[np.float32]:
+    """Return the depth of the camera's pixels, each from the nearest one that was rendered."""
+    coefficients = tuple(float(k) for k in camera.sensor.distortion_coefficients)
+    if 'distortion' not in camera.stages or not coefficients:
+        return depth
+    row, column, inside = _nearest(source, target, camera.sensor.distortion_model, coefficients)
+    result: npt.NDArray[np.float32] = np.where(inside, depth[row, column], np.float32(np.nan))
+    return result
+
+
+@functools.lru_cache(maxsize=4)
+def _nearest(
+    source: Intrinsics, target: Intrinsics, model: str, coefficients: tuple[float, ...]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    pixels = distortion_map(source, target, model, coefficients)
+    row, column, inside = nearest_pixels(pixels, source.width, source.height)
+    return row.numpy(), column.numpy(), inside.numpy()
