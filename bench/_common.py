@@ -29,9 +29,7 @@ def parser(doc: str) -> argparse.ArgumentParser:
     return result
 
 
-def measure(
-    function: Callable[[], object], runs: int, warm_up: int = 3
-) -> dict[str, float | int]:
+def measure(function: Callable[[], object], runs: int, warm_up: int = 3) -> dict[str, float | int]:
     """Time a call: median, 95th percentile and minimum in ms, after the warm-up calls."""
     for _ in range(warm_up):
         function()

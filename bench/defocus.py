@@ -288,8 +288,17 @@ def main() -> int:
             space = [f'{figures["memory_mib"]:.0f}', f'{memory:.1f}×']
             rows.append([peer, *times, f'{ratio:.1f}×', *space, verdict])
             if 'multiply_ms' in figures:
-                rows.append(['  multiply alone', f'{figures["multiply_ms"]:.2f}', '',
-                             f'{figures["multiply_ms"] / ours["median_ms"]:.1f}×', '', '', ''])
+                rows.append(
+                    [
+                        '  multiply alone',
+                        f'{figures["multiply_ms"]:.2f}',
+                        '',
+                        f'{figures["multiply_ms"] / ours["median_ms"]:.1f}×',
+                        '',
+                        '',
+                        '',
+                    ]
+                )
         print(f'\n{size[0]}×{size[1]}, largest blur {blur:g} px, from the depth picture')
         print_table(['', 'median ms', 'p95 ms', 'ours faster', 'MiB', 'ours less', 'floor'], rows)
         result['blurs'][f'{blur:g}'] = measured  # type: ignore[index]

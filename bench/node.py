@@ -67,11 +67,12 @@ def bare_publisher(width: int, height: int, rate: float) -> None:
     """Publish one prepared picture at a rate: the transport without a camera."""
     import array
 
-    from diffphyscam_ros.nodes.dds_profile import prepare_dds
+    from diffphyscam_ros.nodes import dds_profile
 
-    prepare_dds(3 * width * height)
     rclpy.init()
-    node = Node('bench_bare')
+    size = ['--ros-args', '-p', f'image_width:={width}', '-p', f'image_height:={height}']
+    with dds_profile.arranged(size):  # the same transport as the camera's
+        node = Node('bench_bare')
     publisher = node.create_publisher(Image, 'image_raw', 10)
     data = array.array('B', np.random.default_rng(0).bytes(3 * width * height))
     message = Image(width=width, height=height, encoding='rgb8', step=3 * width)

@@ -55,7 +55,7 @@ def defocus(
         inside its pixel and changes nothing.
     :param method: ``'cascade'``: O(pixels × levels) in time and memory; on photographs its
         PSNR against ``'exact'``, which scatters tap by tap, is above 60 dB for the Gaussian and
-        45 dB for the disk.
+        50 dB for the disk.
     :param normalize: False for S(image) alone, the reference's operation, which keeps the sum
         of every picture.
     :return: the shape (broadcast with coc's leading dimensions) and dtype of the picture.

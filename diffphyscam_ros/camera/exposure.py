@@ -23,9 +23,7 @@ def exposure_factor(
     """
     aperture, exposure_time, pixel_size, scene_illuminance, aggregator_gain = (
         torch.as_tensor(value, dtype=torch.float64)
-        for value in (
-            aperture, exposure_time, pixel_size, scene_illuminance, aggregator_gain
-        )
+        for value in (aperture, exposure_time, pixel_size, scene_illuminance, aggregator_gain)
     )
     light = aggregator_gain * scene_illuminance * exposure_time
     return (light * (pixel_size / aperture) ** 2).clamp(max=LARGEST)

@@ -95,9 +95,7 @@ def _warped(
     return out, None if far is None else out_depth
 
 
-def _blurred(
-    light: Floats, far: Floats, settings: CameraSettings, sensor: SensorModel
-) -> Floats:
+def _blurred(light: Floats, far: Floats, settings: CameraSettings, sensor: SensorModel) -> Floats:
     coc = circle_of_confusion_fast(
         far,
         float(settings.aperture),

@@ -30,9 +30,7 @@ class Intrinsics:
     def __post_init__(self) -> None:
         """Refuse an image without pixels and focal lengths that are not positive."""
         if self.width < 1 or self.height < 1:
-            raise ValueError(
-                f'image size {self.width}x{self.height} px: both must be at least 1'
-            )
+            raise ValueError(f'image size {self.width}x{self.height} px: both must be at least 1')
         for name in ('fx', 'fy'):
             if not bool((torch.as_tensor(getattr(self, name)) > 0).all()):
                 raise ValueError(f'{name} = {getattr(self, name)} px: must be > 0')

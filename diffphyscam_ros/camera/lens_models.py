@@ -49,9 +49,7 @@ def check_coefficients(model: str, coefficients: Coefficients) -> torch.Tensor:
     :raises ValueError: for an unknown model or a wrong number of coefficients.
     """
     if model not in COEFFICIENTS:
-        raise ValueError(
-            f'distortion model {model!r}: must be one of {", ".join(COEFFICIENTS)}'
-        )
+        raise ValueError(f'distortion model {model!r}: must be one of {", ".join(COEFFICIENTS)}')
     names = COEFFICIENTS[model]
     coefficients = torch.as_tensor(coefficients, dtype=torch.float64)
     if coefficients.numel() == 0:
@@ -184,9 +182,7 @@ def _solve_piece(
     return torch.where((solved & unfolded)[..., None], points, math.nan)
 
 
-def distort_points(
-    points: torch.Tensor, model: str, coefficients: Coefficients
-) -> torch.Tensor:
+def distort_points(points: torch.Tensor, model: str, coefficients: Coefficients) -> torch.Tensor:
     """Return where the lens puts undistorted normalised points, as OpenCV does.
 
     :param points: (..., 2) undistorted.
@@ -200,9 +196,7 @@ def distort_points(
     return _distort(model, coefficients, points.double())
 
 
-def undistort_points(
-    points: torch.Tensor, model: str, coefficients: Coefficients
-) -> torch.Tensor:
+def undistort_points(points: torch.Tensor, model: str, coefficients: Coefficients) -> torch.Tensor:
     """Return the rays that the lens puts on distorted normalised points.
 
     Solved by Newton's method in float64; the result is differentiable in the points and the

@@ -283,9 +283,7 @@ def _padding(
     return source_padding(target, model, coefficients)
 
 
-def _fast_path_serves(
-    radiance: torch.Tensor, depth: torch.Tensor | None, *parts: object
-) -> bool:
+def _fast_path_serves(radiance: torch.Tensor, depth: torch.Tensor | None, *parts: object) -> bool:
     """Return whether the fused kernels can do the work: the one place that decides it."""
     pictures = [radiance] if depth is None else [radiance, depth]
     return (

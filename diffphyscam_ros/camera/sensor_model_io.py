@@ -127,8 +127,7 @@ def from_yaml(text: str) -> SensorModel:
         for name, p in PARAMETERS.items()
     }
     settings = {
-        name: _read(name, content['settings'][name], unit)
-        for name, unit in SETTINGS_UNITS.items()
+        name: _read(name, content['settings'][name], unit) for name, unit in SETTINGS_UNITS.items()
     }
     for name, value in settings.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):

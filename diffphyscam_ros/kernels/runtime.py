@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import hashlib
+import importlib
 import os
 from pathlib import Path
 import tempfile
@@ -61,7 +62,7 @@ def _pick_threading_layer() -> str:
     if 'NUMBA_THREADING_LAYER' in os.environ:
         return os.environ['NUMBA_THREADING_LAYER']
     try:
-        from numba.np.ufunc import omppool  # noqa: F401
+        importlib.import_module('numba.np.ufunc.omppool')
     except ImportError:
         warnings.warn(
             "numba's OpenMP layer is missing (install libgomp1): kernels run in numba's "

@@ -94,9 +94,7 @@ class CameraNode(ParameterServer):
 
     def _subscribe(self) -> None:
         self.create_subscription(MarkerArray, '~/scene', self._on_markers, 100)
-        self.create_subscription(
-            MarkerArray, '~/scene_latched', self._on_markers, LATCHED_SCENE
-        )
+        self.create_subscription(MarkerArray, '~/scene_latched', self._on_markers, LATCHED_SCENE)
         self.create_subscription(PoseStamped, '~/camera_pose', self._on_pose, 100)
         self.create_subscription(Odometry, '~/camera_odom', self._on_odometry, 100)
 
@@ -171,9 +169,7 @@ class CameraNode(ParameterServer):
     def _on_pose(self, message: PoseStamped) -> None:
         def take() -> None:
             pose = matrix_from_message(message.pose)
-            self._pose.pose.add(
-                self._stamp(message.header), message.header.frame_id, '', pose
-            )
+            self._pose.pose.add(self._stamp(message.header), message.header.frame_id, '', pose)
 
         self._take_pose('~/camera_pose', take)
 
@@ -333,6 +329,9 @@ def main(args: list[str] | None = None) -> int:
 
     :returns: 0, or 1 with one line on stderr where it cannot start.
     """
+    # The frame thread gives the interpreter away in every kernel and wants it back at once; a busy
+    # executor would keep it for Python's 5 ms each time, many times a frame.
+    sys.setswitchinterval(0.0005)
     rclpy.init(args=args)
     node: CameraNode | None = None
     executor = SingleThreadedExecutor()

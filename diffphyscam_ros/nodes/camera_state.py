@@ -167,9 +167,7 @@ def resolve(
     return Configuration(values, sensor, calibration)
 
 
-def calibration_changes(
-    current: Configuration, calibration: CalibrationInfo
-) -> dict[str, Value]:
+def calibration_changes(current: Configuration, calibration: CalibrationInfo) -> dict[str, Value]:
     """Return the parameter changes that give the camera this K and D.
 
     :raises ParameterError: for a calibration of another image size.

@@ -99,9 +99,7 @@ def encode(
     """
     layout = OUTPUT_ENCODINGS.get(encoding)
     if layout is None:
-        raise ValueError(
-            f'encoding {encoding!r}: must be one of {", ".join(OUTPUT_ENCODINGS)}'
-        )
+        raise ValueError(f'encoding {encoding!r}: must be one of {", ".join(OUTPUT_ENCODINGS)}')
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f'image has shape {image.shape}: must be (height, width, 3)')
     height, width = image.shape[:2]

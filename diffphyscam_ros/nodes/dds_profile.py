@@ -143,7 +143,7 @@ def arranged(
         try:
             yield (
                 f'Fast DDS has {size / (1 << 20):.1f} MB of shared memory for {width}x{height} px '
-                f'images; {variable} names a profile of your own'
+                f'images; set {variable} to use a profile of your own'
             )
         finally:
             environment.pop(variable, None)

@@ -110,9 +110,7 @@ def array(stamp: object, statuses: Sequence[DiagnosticStatus]) -> DiagnosticArra
     return message
 
 
-def _status(
-    name: str, level: bytes, message: str, values: Mapping[str, str]
-) -> DiagnosticStatus:
+def _status(name: str, level: bytes, message: str, values: Mapping[str, str]) -> DiagnosticStatus:
     return DiagnosticStatus(
         level=level,
         name=name,

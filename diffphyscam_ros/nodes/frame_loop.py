@@ -178,7 +178,7 @@ class FrameLoop:
     ) -> None:
         began = time.perf_counter()
         middle = (start + end) // 2
-        pose = self._pose_at(middle, configuration)
+        pose = self._pose_at(middle, end, configuration)
         if pose is None:
             return
         scene = self._scene.at(middle, configuration.text('world_frame'))
@@ -209,12 +209,14 @@ class FrameLoop:
         self.statistics.add(render_ms, statistics, pose.source, pose.age, skipped)
         self._delay.put(end + self._latency(configuration), lambda: self._publish(messages))
 
-    def _pose_at(self, stamp: int, configuration: Configuration) -> CameraPose | None:
+    def _pose_at(self, stamp: int, end: int, configuration: Configuration) -> CameraPose | None:
+        # A frame that is late already has done a part of its waiting.
+        late = max(self._now() - end, 0) * 1e-9
         config = PoseConfig(
             configuration.text('world_frame'),
             configuration.frame_id,
             configuration.default_pose,
-            configuration.number('tf_timeout'),
+            max(configuration.number('tf_timeout') - late, 0.0),
         )
         try:
             return self._pose.at(stamp, config)

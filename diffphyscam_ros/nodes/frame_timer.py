@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+PATIENCE = 4  # periods
+
 
 class FrameTimer:
     """Frames at a constant mean rate: a late one does not shift those that follow.
 
-    The period may change at any time. Slots that have passed while a frame was being made are
-    left out and counted.
+    The period may change at any time. A slot whose turn comes late, because the pose had to be
+    waited for or a frame took longer, is caught up with, as long as it is not older than
+    ``PATIENCE`` periods; beyond that the machine is too slow, and slots are left out and counted.
     """
 
     def __init__(self) -> None:
@@ -23,13 +26,14 @@ class FrameTimer:
         return max(self._slot + period - now, 0)
 
     def take(self, now: int, period: int) -> int:
-        """Return the time of the frame that is due: the latest slot that has begun."""
+        """Return the time of the frame that is due: the next slot, or, too late, the latest."""
         if self._slot is None or now < self._slot:
             self._slot = now
             return now
         passed = max((now - self._slot) // period, 1)
-        self._slot += passed * period
-        self.skipped += passed - 1
+        steps = 1 if passed <= PATIENCE else passed
+        self._slot += steps * period
+        self.skipped += steps - 1
         return self._slot
 
     def reset(self) -> None:

@@ -345,9 +345,7 @@ def _need_scale(scale: tuple[float, float, float], count: int, signed: bool = Fa
     used = scale[:count]
     if any(value == 0 or (value < 0 and not signed) for value in used):
         names = ' '.join('xyz'[:count])
-        raise MarkerError(
-            f'scale {scale}: {names} must {"not be 0" if signed else "be above 0"}'
-        )
+        raise MarkerError(f'scale {scale}: {names} must {"not be 0" if signed else "be above 0"}')
 
 
 def _bound(triangles: int) -> None:

@@ -87,9 +87,7 @@ class ParameterServer(Node):
                 ignore_override=True,
             )
 
-    def before_change(
-        self, check: Callable[[Configuration | None, Configuration], None]
-    ) -> None:
+    def before_change(self, check: Callable[[Configuration | None, Configuration], None]) -> None:
         """Ask ``check(old, new)`` before each change; it raises ParameterError to refuse.
 
         It is asked at once about the configuration of the start, with None as the old one.

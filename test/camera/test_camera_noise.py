@@ -165,5 +165,6 @@ def test_zero_gains_that_require_grad_still_get_one() -> None:
     shot = torch.zeros(3, requires_grad=True)
     add_noise(torch.ones(4, 4, 3), shot, (0.0,) * 3, 1, 2, 3).sum().backward()
     assert (shot.grad != 0).all()
-    assert torch.equal(add_noise(torch.ones(4, 4, 3), (0.0,) * 3, (0.0,) * 3, 1, 2, 3).sum(),
-                       torch.tensor(48.0))
+    assert torch.equal(
+        add_noise(torch.ones(4, 4, 3), (0.0,) * 3, (0.0,) * 3, 1, 2, 3).sum(), torch.tensor(48.0)
+    )

@@ -31,8 +31,9 @@ def test_equals_the_equation(focus_distance, gain, dead_zone, limit):
     depth = np.random.default_rng(1).uniform(0.1, 30.0, (9, 13))
     lens = {**LENS, 'focus_distance': focus_distance}
     expected = transcription(depth, **lens, gain=gain, dead_zone=dead_zone, limit=limit)
-    coc = circle_of_confusion(torch.tensor(depth), **lens, gain=gain, dead_zone=dead_zone,
-                              max_coc=limit)
+    coc = circle_of_confusion(
+        torch.tensor(depth), **lens, gain=gain, dead_zone=dead_zone, max_coc=limit
+    )
     np.testing.assert_allclose(coc.numpy(), expected, rtol=1e-12, atol=1e-12)
 
 
@@ -69,8 +70,9 @@ def test_dtype_follows_depth(dtype):
     depth = torch.linspace(0.5, 5.0, 12).reshape(3, 4)
     coc = circle_of_confusion(depth.to(dtype), **LENS)
     assert coc.dtype == dtype
-    assert torch.allclose(coc.double(), circle_of_confusion(depth.double(), **LENS), rtol=2e-2,
-                          atol=2e-2)
+    assert torch.allclose(
+        coc.double(), circle_of_confusion(depth.double(), **LENS), rtol=2e-2, atol=2e-2
+    )
 
 
 def test_gradients_of_every_setting():
@@ -78,8 +80,9 @@ def test_gradients_of_every_setting():
     values = [depth, 2.8, 0.012, 1.5, 6e-6, 0.9]
     inputs = [torch.as_tensor(v, dtype=torch.float64).requires_grad_() for v in values]
     # 1e-7 is small beside the pixel size, the smallest of them
-    assert torch.autograd.gradcheck(lambda *a: circle_of_confusion(*a), inputs, eps=1e-9,
-                                    rtol=1e-4)
+    assert torch.autograd.gradcheck(
+        lambda *a: circle_of_confusion(*a), inputs, eps=1e-9, rtol=1e-4
+    )
 
 
 def test_gradient_of_the_limit_and_none_of_the_dead_zone():

@@ -359,9 +359,7 @@ def wall(color=(1.0, 1.0, 1.0, 1.0), identity=0) -> Marker:
 
     Its edge is 5 cm right of the middle, so that a change of K moves it.
     """
-    return marker(
-        place=(0.5, 4.95, 0.5), scale=(1.0, 10.0, 10.0), color=color, identity=identity
-    )
+    return marker(place=(0.5, 4.95, 0.5), scale=(1.0, 10.0, 10.0), color=color, identity=identity)
 
 
 def project(shot_info: CameraInfo, point, camera=(-2.0, 0.0, 0.5)) -> np.ndarray:

@@ -55,11 +55,7 @@ def module_client(camera_process):
 @pytest.fixture
 def client(module_client):
     """Connect to the camera of the module, with all parameters as at the start, no markers."""
-    values = {
-        name: value
-        for name, value in BASE.items()
-        if not TABLE[name].read_only
-    }
+    values = {name: value for name, value in BASE.items() if not TABLE[name].read_only}
     module_client.set(**{name.replace('.', '__'): value for name, value in values.items()})
     module_client.show()
     yield module_client

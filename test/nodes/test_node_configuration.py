@@ -170,8 +170,11 @@ def test_unknown_keys_of_a_calibration_file_are_named(tmp_path):
         ('- 1', 'must map'),
         ('image_width: 4', 'image_height is missing'),
         ('image_width: 4\nimage_height: 3\ncamera_matrix: {data: x}', 'list of numbers'),
-        ('image_width: 4\nimage_height: 3\ncamera_matrix: {data: [1]}\n'
-         'distortion_coefficients: {data: []}', 'K has 1 numbers'),
+        (
+            'image_width: 4\nimage_height: 3\ncamera_matrix: {data: [1]}\n'
+            'distortion_coefficients: {data: []}',
+            'K has 1 numbers',
+        ),
         (': [', 'cannot be read'),
     ],
 )

@@ -105,9 +105,11 @@ PROBES = {
     'scene_file': Probe('SCENE', brighter, QUIET),
     'calibration_file': Probe(
         'ideal_pinhole',
-        lambda c, a, b: b.metadata.calibration_id.startswith('ideal')
-        and b.info.k[0] != a.info.k[0]
-        and b.image.width == SensorModel.preset('ideal_pinhole').image_width,
+        lambda c, a, b: (
+            b.metadata.calibration_id.startswith('ideal')
+            and b.info.k[0] != a.info.k[0]
+            and b.image.width == SensorModel.preset('ideal_pinhole').image_width
+        ),
     ),
     'camera_info_url': Probe('CALIBRATION', info(lambda s: s.info.k[0] == 77.0)),
     'default_pose': Probe(
@@ -136,9 +138,7 @@ PROBES = {
         lambda c, a, b: len(c.fresh('compressed').data) < 0.9 * c.png_size,
         {'image_raw.compressed.format': 'png', 'image_raw.compressed.png_level': 0, **QUIET},
     ),
-    'device': Probe(
-        'auto', lambda c, a, b: c.status('device')['device asked for'] == 'auto'
-    ),
+    'device': Probe('auto', lambda c, a, b: c.status('device')['device asked for'] == 'auto'),
     'always_render': Probe(True, lambda c, a, b: _renders_unwatched(c)),
     'exposure_time': Probe(30_000.0, brighter, QUIET),
     'iso': Probe(600.0, brighter, QUIET),
@@ -154,7 +154,8 @@ PROBES = {
     ),
     'enable_defocus': Probe(False, sharper, BLURRED),
     'enable_noise': Probe(
-        False, lambda c, a, b: b.pixels[10:40, 5:25].std() < 0.7 * a.pixels[10:40, 5:25].std(),
+        False,
+        lambda c, a, b: b.pixels[10:40, 5:25].std() < 0.7 * a.pixels[10:40, 5:25].std(),
         NOISY,
     ),
     'noise_seed': Probe(99, info(lambda s: s.metadata.noise_seed == 99)),

@@ -152,9 +152,7 @@ def test_set_camera_info_sets_the_lens(client):
 )
 def test_set_camera_info_refuses(client, changes, words):
     before = client.shot().info
-    response = client.call(
-        SetCameraInfo, '/set_camera_info', camera_info=calibration(**changes)
-    )
+    response = client.call(SetCameraInfo, '/set_camera_info', camera_info=calibration(**changes))
     assert not response.success and words in response.status_message
     after = client.shot().info
     assert (after.k == before.k).all() and after.d == before.d

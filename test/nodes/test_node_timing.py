@@ -36,11 +36,20 @@ def test_the_mean_rate_is_kept_when_frames_are_late():
     assert set(np.diff(taken)) == {100} and timer.skipped == 0
 
 
+def test_a_frame_that_took_too_long_is_caught_up_with():
+    timer = FrameTimer()
+    assert timer.take(0, 100) == 0
+    assert timer.take(290, 100) == 100 and timer.wait(300, 100) == 0
+    assert timer.take(310, 100) == 200 and timer.wait(310, 100) == 0
+    assert timer.take(330, 100) == 300 and timer.skipped == 0
+    assert timer.wait(330, 100) == 70
+
+
 def test_slots_that_are_missed_are_counted():
     timer = FrameTimer()
     assert timer.take(0, 100) == 0
-    assert timer.take(350, 100) == 300 and timer.skipped == 2
-    assert timer.wait(350, 100) == 50
+    assert timer.take(550, 100) == 500 and timer.skipped == 4
+    assert timer.wait(550, 100) == 50
 
 
 def test_a_new_rate_holds_at_once_and_a_clock_set_back_begins_anew():
