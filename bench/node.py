@@ -97,7 +97,7 @@ class Client(Node):
         super().__init__('bench_client')
         self.scene = self.create_publisher(MarkerArray, 'camera/scene', 10)
         self.pose = self.create_publisher(PoseStamped, 'camera/camera_pose', 10)
-        self.create_subscription(Image, 'image_raw', self._on_image, 10)
+        self.pictures = self.create_subscription(Image, 'image_raw', self._on_image, 10)
         self.level = threading.Condition()
         self.mean = -1.0
 
@@ -107,8 +107,8 @@ class Client(Node):
             self.mean = float(picture[: message.height // 4].mean())
             self.level.notify_all()
 
-    def publish_world(self, bright: bool) -> None:
-        """Publish the camera pose, the spheres and the wall behind them."""
+    def publish_world(self, bright: bool, whole: bool = True) -> None:
+        """Publish the camera pose, the wall, and all spheres or the one that moves."""
         stamp = self.get_clock().now().to_msg()
         pose = PoseStamped()
         pose.header.frame_id, pose.header.stamp = 'world', stamp
@@ -117,7 +117,7 @@ class Client(Node):
         pose.pose.orientation.z, pose.pose.orientation.w = -0.5, 0.5
         self.pose.publish(pose)
         markers = [self._marker(0, Marker.CUBE, (4.0, 0.0, 0.0), (0.1, 8.0, 8.0), bright)]
-        for i in range(20):
+        for i in range(20 if whole else 1):
             place = (2.0, 0.35 * (i % 5 - 2), -0.15 - 0.2 * (i // 5))
             markers.append(self._marker(1 + i, Marker.SPHERE, place, (0.2, 0.2, 0.2), True))
         self.scene.publish(MarkerArray(markers=markers))
@@ -226,8 +226,9 @@ def _measure(options: argparse.Namespace, node: subprocess.Popen[bytes]) -> dict
 
     def animate() -> None:
         while not moving.wait(1.0 / options.rate):
-            client.publish_world(bright=True)
+            client.publish_world(bright=True, whole=False)
 
+    client.destroy_subscription(client.pictures)  # two subscribers are left: those that count
     animation = threading.Thread(target=animate)
     animation.start()
     before = resident_mb(node.pid)
