@@ -40,8 +40,10 @@ def run_demo(output: Path, seconds: float) -> int:
     output.mkdir(parents=True, exist_ok=True)
     with _processes(output) as camera_pid, _client() as client:
         print('waiting for the first picture (kernels compile at the very first start) …')
-        client.set_parameters(WORLD, speed=0.0)
-        client.next_shot(timeout=180.0)
+        try:
+            client.next_shot(timeout=180.0)
+        except TimeoutError as error:
+            raise RuntimeError(f'{error}: {output / "camera.log"} says why') from error
         rows = list(_sweeps(client))
         sheet = output / 'contact_sheet.png'
         write_contact_sheet(sheet, 'diffphyscam_ros: one scene, one camera, every setting', rows)
@@ -208,7 +210,8 @@ def _processes(output: Path) -> Iterator[int]:
         *('--params-file', str(find_resource('config/demo_camera.yaml'))),
         *('-p', f'scene_file:={find_resource("examples/scenes/demo.yaml")}'),
     ]
-    commands = {'camera': camera, 'world': ['-m', 'diffphyscam_ros.nodes.demo_scene_node']}
+    world = ['-m', 'diffphyscam_ros.nodes.demo_scene_node', '--ros-args', '-p', 'speed:=0.0']
+    commands = {'camera': camera, 'world': world}
     with contextlib.ExitStack() as stack:
         started = []
         for name, command in commands.items():
