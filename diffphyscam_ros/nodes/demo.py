@@ -12,10 +12,6 @@ import subprocess
 import sys
 import threading
 
-# Before rclpy: the demo talks to itself alone.
-os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
-
 import cv2
 import numpy as np
 import rclpy
@@ -37,6 +33,9 @@ ANIMATION_PERIOD = 0.1  # s
 
 def run_demo(output: Path, seconds: float) -> int:
     """Run the whole demo and write its pictures to the folder ``output``."""
+    # The demo talks to itself alone; this process and those it starts read it when they begin.
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
     output.mkdir(parents=True, exist_ok=True)
     with _processes(output) as camera_pid, _client() as client:
         print('waiting for the first picture (kernels compile at the very first start) …')

@@ -63,9 +63,9 @@ ROBOT = (
 class DemoSceneNode(Node):
     """Moves a robot, a ball and the camera; parameter ``speed`` scales time, 0 stops it."""
 
-    def __init__(self):
+    def __init__(self, **options):
         """Create the publishers and the timer."""
-        super().__init__('demo_scene')
+        super().__init__('demo_scene', **options)
         camera = self.declare_parameter('camera', 'camera').value
         self.frame = self.declare_parameter('world_frame', 'world').value
         self.speed = float(self.declare_parameter('speed', 1.0).value)
@@ -95,8 +95,8 @@ class DemoSceneNode(Node):
         try:
             self.scene.publish(MarkerArray(markers=self.markers(stamp)))
             self.pose.publish(self.camera_pose(stamp))
-        except rclpy.exceptions.RCLError:
-            if rclpy.ok():  # else: the context went away under the timer
+        except RuntimeError:  # rclpy's RCLError has no public name
+            if self.context.ok():  # else: Ctrl-C came between timer and publisher
                 raise
 
     def markers(self, stamp):

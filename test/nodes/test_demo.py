@@ -11,8 +11,10 @@ import sys
 import numpy as np
 from PIL import Image
 import pytest
+import rclpy
 
 from diffphyscam_ros.nodes.demo import APERTURES, EXPOSURES, FOCI, ISOS
+from diffphyscam_ros.nodes.demo_scene_node import DemoSceneNode
 
 
 @pytest.fixture(scope='module')
@@ -63,3 +65,16 @@ def test_it_reports_rate_latency_and_memory(demo: tuple[Path, str]) -> None:
 def test_its_nodes_end_without_a_traceback(demo: tuple[Path, str]) -> None:
     for log in demo[0].glob('*.log'):
         assert 'Traceback' not in log.read_text()
+
+
+def test_the_world_survives_a_publisher_without_a_context() -> None:
+    """Ctrl-C may come between the timer and its publisher; anything else is an error."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = DemoSceneNode(context=context)
+    node.step()
+    node.scene.publish = lambda _: (_ for _ in ()).throw(RuntimeError('invalid'))
+    with pytest.raises(RuntimeError, match='invalid'):
+        node.step()
+    rclpy.shutdown(context=context)
+    node.step()
