@@ -153,7 +153,7 @@ class BuildInterfaces(build_ext):
                 self.distribution.data_files.append(entry)
 
     def get_outputs(self) -> list[str]:
-        """Return nothing: no file has the name that the placeholder extension suggests."""
+        """Return nothing: no file has the name that the extension in setup.py suggests."""
         return []
 
     def get_output_mapping(self) -> dict[str, str]:

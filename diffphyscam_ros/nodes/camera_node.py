@@ -329,9 +329,6 @@ def main(args: list[str] | None = None) -> int:
 
     :returns: 0, or 1 with one line on stderr where it cannot start.
     """
-    # The frame thread gives the interpreter away in every kernel and wants it back at once; a busy
-    # executor would keep it for Python's 5 ms each time, many times a frame.
-    sys.setswitchinterval(0.0005)
     rclpy.init(args=args)
     node: CameraNode | None = None
     executor = SingleThreadedExecutor()
