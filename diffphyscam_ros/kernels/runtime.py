@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
+import functools
 import hashlib
 import importlib
 import os
@@ -40,21 +42,38 @@ def _writable_cache() -> Path | None:
     return None
 
 
-def _sources_digest() -> str:
-    """Return a name for this version of the kernels' sources."""
+_PACKAGE = Path(__file__).parents[1]
+
+
+def _imported(source: bytes) -> set[Path]:
+    """Return the files of this package that a source text imports itself."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module, *(f'{node.module}.{alias.name}' for alias in node.names)}
+    paths = {_PACKAGE.parent / f'{name.replace(".", "/")}.py' for name in names}
+    return {path for path in paths if path.is_relative_to(_PACKAGE) and path.is_file()}
+
+
+@functools.cache
+def sources_digest(path: Path) -> str:
+    """Return a name for this version of a source file and of all that it imports from here."""
+    sources: dict[Path, bytes] = {}
+    open_ends = {path}
+    while open_ends:
+        one = open_ends.pop()
+        sources[one] = one.read_bytes()
+        open_ends |= _imported(sources[one]) - sources.keys()
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob('*.py')):
-        digest.update(source.read_bytes())
+    for one in sorted(sources):
+        digest.update(sources[one])
     return digest.hexdigest()[:16]
 
 
 _FOLDER = _writable_cache()
 CACHE = _FOLDER is not None
-if _FOLDER is not None:
-    # numba compiles a kernel anew when its own file has changed, but not when a constant or an
-    # inlined function of another file has: old and new code would be mixed, and write outside
-    # their arrays. Every version of the sources has a folder of its own instead.
-    numba.config.CACHE_DIR = str(_FOLDER / f'diffphyscam_ros-{_sources_digest()}')
 
 
 def _pick_threading_layer() -> str:
@@ -87,6 +106,13 @@ def kernel(
     """
 
     def decorate(function: Function) -> Function:
+        if _FOLDER is not None:
+            # numba compiles a kernel anew when its own file has changed, but not when a constant
+            # or an inlined function of another file has: old and new code would be mixed, and
+            # write outside their arrays. Every version of the sources that a kernel is made of
+            # has a folder of its own instead.
+            source = Path(function.__code__.co_filename)
+            numba.config.CACHE_DIR = str(_FOLDER / f'diffphyscam_ros-{sources_digest(source)}')
         # The numpy error model (x / 0 = inf) has no branch to an exception, which would keep
         # every loop with a division from being vectorized.
         compiled = numba.njit(
