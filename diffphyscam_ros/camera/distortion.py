@@ -20,8 +20,8 @@ def _double(value: Scalar, device: torch.device) -> torch.Tensor:
     return tensor.reshape(-1, 1, 1) if tensor.ndim == 1 else tensor
 
 
-def _ray_grid(target: Intrinsics, device: torch.device) -> torch.Tensor:
-    """Return the normalised points of the target's pixels, (..., H, W, 2), float64."""
+def ray_grid(target: Intrinsics, device: torch.device) -> torch.Tensor:
+    """Return the normalised points of the target's pixels, (H, W, 2) or (B, H, W, 2), float64."""
     u = torch.arange(target.width, dtype=torch.float64, device=device)
     v = torch.arange(target.height, dtype=torch.float64, device=device)[:, None]
     x = (u - _double(target.cx, device)) / _double(target.fx, device)
@@ -44,10 +44,10 @@ def distortion_map(
         the lens model has no inverse. Differentiable in both intrinsics and the coefficients.
     """
     device = torch.device(device)
-    return _source_pixels(_ray_grid(target, device), source, model, coefficients)
+    return source_pixels(ray_grid(target, device), source, model, coefficients)
 
 
-def _source_pixels(
+def source_pixels(
     rays: torch.Tensor, source: Intrinsics, model: str, coefficients: Coefficients
 ) -> torch.Tensor:
     """Return the source pixels (..., H, W, 2) of distorted normalised points."""
@@ -175,14 +175,26 @@ def source_padding(
     """
     if len(coefficients) == 0:
         return 0, 0, 0, 0
-    rays = _ray_grid(target, torch.device('cpu')).detach()
-    rim = torch.cat(
+    rays = ray_grid(target, torch.device('cpu')).detach()
+    # Where the lens model is continuous up to the rim, the rim holds the extremes.
+    pixels = source_pixels(rim_of(rays)[..., None, :], target, model, coefficients).detach()
+    if bool(pixels.isnan().any()):
+        pixels = source_pixels(rays, target, model, coefficients).detach()
+    return margins(pixels, target)
+
+
+def rim_of(rays: torch.Tensor) -> torch.Tensor:
+    """Return what a grid (..., H, W, 2) holds along its four sides, (..., N, 2)."""
+    return torch.cat(
         [rays[..., 0, :, :], rays[..., -1, :, :], rays[..., :, 0, :], rays[..., :, -1, :]], dim=-2
     )
-    # Where the lens model is continuous up to the rim, the rim holds the extremes.
-    pixels = _source_pixels(rim[..., None, :], target, model, coefficients).detach()
-    if bool(pixels.isnan().any()):
-        pixels = _source_pixels(rays, target, model, coefficients).detach()
+
+
+def margins(pixels: torch.Tensor, target: Intrinsics) -> tuple[int, int, int, int]:
+    """Return by how much positions (..., 2) exceed the target's picture: see source_padding.
+
+    :param pixels: in px of the target; NaN has no place and counts for nothing.
+    """
     found = pixels[~pixels.isnan().any(-1)]
     if found.numel() == 0:
         return 0, 0, 0, 0

@@ -1,12 +1,32 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Stage 1: the corners are darker (CAMERA_MODEL.md eq. 1)."""
+"""Stage 1: the corners are darker (CAMERA_MODEL.md eq. 1), by one of three laws and by a rim."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from diffphyscam_ros.camera.arrays import per_image, picture
+from diffphyscam_ros.camera.disk_overlap import disk_overlap
 from diffphyscam_ros.camera.intrinsics import Intrinsics, Scalar
+from diffphyscam_ros.camera.sensor_model import SensorModel, VIGNETTING_MODELS
+from diffphyscam_ros.camera.settings import CameraSettings
+
+Numbers = Sequence[float] | torch.Tensor
+"""Any count of numbers: a tuple, or a tensor of shape (n,) or (B, n)."""
+
+
+def _ray_slopes(intrinsics: Intrinsics, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return x/z and y/z of each pixel's ray; broadcast they are (H, W, 1) or (B, H, W, 1)."""
+    u = torch.arange(intrinsics.width, dtype=like.dtype, device=like.device)[:, None]
+    v = torch.arange(intrinsics.height, dtype=like.dtype, device=like.device)[:, None, None]
+    x = (u - per_image(intrinsics.cx, like)) / per_image(intrinsics.fx, like)
+    y = (v - per_image(intrinsics.cy, like)) / per_image(intrinsics.fy, like)
+    return x, y
 
 
 def cos4_falloff(intrinsics: Intrinsics, like: torch.Tensor) -> torch.Tensor:
@@ -18,21 +38,84 @@ def cos4_falloff(intrinsics: Intrinsics, like: torch.Tensor) -> torch.Tensor:
     :param like: gives dtype and device.
     :return: (H, W, 1), or (B, H, W, 1) for batched intrinsics.
     """
-    u = torch.arange(intrinsics.width, dtype=like.dtype, device=like.device)[:, None]
-    v = torch.arange(intrinsics.height, dtype=like.dtype, device=like.device)[:, None, None]
-    x = (u - per_image(intrinsics.cx, like)) / per_image(intrinsics.fx, like)
-    y = (v - per_image(intrinsics.cy, like)) / per_image(intrinsics.fy, like)
+    x, y = _ray_slopes(intrinsics, like)
     return (1 + x * x + y * y) ** -2
 
 
-def vignette(radiance: torch.Tensor, intrinsics: Intrinsics, gain: Scalar) -> torch.Tensor:
-    """Darken towards the corners: E = L·(1 − G + G·cos⁴θ) (CAMERA_MODEL.md eq. 1).
+def radial_falloff(
+    intrinsics: Intrinsics, like: torch.Tensor, coefficients: Numbers
+) -> torch.Tensor:
+    """Return max(1 + k₁r² + k₂r⁴ + …, 0) with r = tan θ, as calibrations of real lenses state it.
+
+    :param coefficients: k, (n,) or (B, n); none = 1 everywhere.
+    :return: (H, W, 1) or (B, H, W, 1).
+    """
+    x, y = _ray_slopes(intrinsics, like)
+    r2 = x * x + y * y
+    k = torch.as_tensor(coefficients, dtype=like.dtype, device=like.device)
+    value = torch.zeros_like(r2)
+    for i in reversed(range(k.shape[-1])):
+        value = r2 * (value + per_image(k[..., i], like))
+    return (1 + value).clamp(min=0.0)
+
+
+def mapped_falloff(
+    intrinsics: Intrinsics, like: torch.Tensor, grid: Numbers, columns: int
+) -> torch.Tensor:
+    """Return a free map: a grid stretched over the picture, bilinear between its points.
+
+    :param grid: rows one after the other, (n,) or (B, n); its corners are the centres of the
+        picture's corner pixels.
+    :param columns: of the grid.
+    :return: (H, W, 1) or (B, H, W, 1).
+    :raises ValueError: for a grid that is not made of whole rows.
+    """
+    values = torch.as_tensor(grid, dtype=like.dtype, device=like.device)
+    count = values.shape[-1]
+    if columns < 1 or count < 1 or count % columns:
+        raise ValueError(
+            f'the vignetting map has {count} values and grid_columns = {columns}: it must have '
+            'whole rows of that many values'
+        )
+    values = values.unflatten(-1, (count // columns, columns))
+    values = _stretched(values, -2, intrinsics.height)
+    return _stretched(values, -1, intrinsics.width)[..., None]
+
+
+def _stretched(values: torch.Tensor, dim: int, size: int) -> torch.Tensor:
+    """Interpolate linearly along a dimension, so that its ends stay ends."""
+    last = values.shape[dim] - 1
+    position = torch.arange(size, dtype=values.dtype, device=values.device)
+    position = position * (last / (size - 1)) if size > 1 else position + last / 2
+    below = position.long().clamp(max=max(last - 1, 0))
+    part = position - below
+    part = part[:, None] if dim == -2 else part
+    low = values.index_select(dim, below)
+    return low + part * (values.index_select(dim, (below + 1).clamp(max=last)) - low)
+
+
+def vignette(
+    radiance: torch.Tensor,
+    intrinsics: Intrinsics,
+    gain: Scalar,
+    model: str = 'cos4',
+    coefficients: Numbers = (),
+    grid: Numbers = (),
+    grid_columns: int = 0,
+) -> torch.Tensor:
+    """Darken towards the corners.
+
+    'cos4': E = L·(1 − G + G·cos⁴θ) (CAMERA_MODEL.md eq. 1); 'radial': E = L·max(1 + k₁r² + …, 0);
+    'map': E = L·map(u, v).
 
     :param radiance: (..., H, W, C).
     :param intrinsics: of this picture; differentiable in fx, fy, cx and cy.
-    :param gain: G in [0, 1]; 0 = none, 1 = the full cos⁴ law.
+    :param gain: G of 'cos4' in [0, 1]; 0 = none, 1 = the full cos⁴ law.
+    :param coefficients: k of 'radial', see ``radial_falloff``.
+    :param grid: of 'map', with ``grid_columns`` columns, see ``mapped_falloff``.
     :return: irradiance, (..., H, W, C).
-    :raises ValueError: where the picture and the intrinsics differ in size.
+    :raises ValueError: for an unknown model, a bad grid, or where the picture and the intrinsics
+        differ in size.
     """
     radiance = picture(radiance, 'radiance')
     height, width = radiance.shape[-3:-1]
@@ -41,5 +124,98 @@ def vignette(radiance: torch.Tensor, intrinsics: Intrinsics, gain: Scalar) -> to
             f'radiance is {width}x{height} px, its intrinsics say '
             f'{intrinsics.width}x{intrinsics.height} px: they must agree'
         )
-    strength = per_image(gain, radiance)
-    return radiance * (1 - strength + strength * cos4_falloff(intrinsics, radiance))
+    return radiance * _falloff(intrinsics, radiance, gain, model, coefficients, grid, grid_columns)
+
+
+def _falloff(
+    intrinsics: Intrinsics,
+    like: torch.Tensor,
+    gain: Scalar,
+    model: str,
+    coefficients: Numbers,
+    grid: Numbers,
+    grid_columns: int,
+) -> torch.Tensor:
+    """Return the factor of ``vignette``, (H, W, 1) or (B, H, W, 1)."""
+    if model == 'cos4':
+        strength = per_image(gain, like)
+        return 1 - strength + strength * cos4_falloff(intrinsics, like)
+    if model == 'radial':
+        return radial_falloff(intrinsics, like, coefficients)
+    if model == 'map':
+        return mapped_falloff(intrinsics, like, grid, grid_columns)
+    raise ValueError(f'vignetting model {model!r}: must be one of {", ".join(VIGNETTING_MODELS)}')
+
+
+def pupil_vignetting(
+    intrinsics: Intrinsics,
+    like: torch.Tensor,
+    focal_length: Scalar,
+    aperture: Scalar,
+    rim_radius: Scalar,
+    rim_distance: Scalar,
+) -> torch.Tensor:
+    """Return how much of the entrance pupil a rim in front of it leaves free, in [0, 1].
+
+    The pupil has the radius f/(2N). Seen from a point off axis by θ, the rim stands before it
+    displaced by rim_distance·tan θ: the lens shape that both share lets light through (the
+    "cat's eye"). Stopping down makes the pupil smaller, and the corners bright again.
+
+    Differentiable in all numbers with finite gradients; where the rim just touches the pupil
+    the derivative is continuous, too.
+
+    :param like: gives dtype and device.
+    :param focal_length: f, m.
+    :param aperture: f-number N.
+    :param rim_radius: m; 0 = no rim.
+    :param rim_distance: from the rim to the entrance pupil, m; 0 = no rim.
+    :return: (H, W, 1), or (B, H, W, 1) where anything is batched.
+    """
+    x, y = torch.broadcast_tensors(*_ray_slopes(intrinsics, like))
+    # This norm has the gradient 0 at the principal point, where a square root has none.
+    slope = torch.linalg.vector_norm(torch.stack((x, y), dim=-1), dim=-1)
+    pupil = per_image(focal_length, like) / (2 * per_image(aperture, like))
+    rim, distance = per_image(rim_radius, like), per_image(rim_distance, like)
+    there = (rim > 0) & (distance > 0)
+    free = disk_overlap(torch.where(there, rim, pupil) / pupil, distance * slope / pupil)
+    return torch.where(there, free, 1.0)
+
+
+def vignetting_mask(
+    target: Intrinsics, sensor: SensorModel, settings: CameraSettings
+) -> npt.NDArray[np.float32] | None:
+    """Return the factor of both kinds of vignetting, (H, W) float32, or None where it is 1.
+
+    What the fused kernels multiply with. Cached; all arguments hold plain numbers.
+    """
+    law = (
+        sensor.vignetting_model,
+        sensor.vignetting_gain if sensor.vignetting_model == 'cos4' else 0.0,
+        sensor.vignetting_coefficients if sensor.vignetting_model == 'radial' else (),
+        sensor.vignetting_map if sensor.vignetting_model == 'map' else (),
+        sensor.vignetting_map_columns,
+    )
+    rim: tuple[float, ...] = ()
+    if sensor.rim_radius and sensor.rim_distance:
+        lens = settings.focal_length, settings.aperture, sensor.rim_radius, sensor.rim_distance
+        rim = tuple(float(number) for number in lens)
+    return _mask(target, law, rim)
+
+
+@lru_cache(maxsize=8)
+def _mask(
+    target: Intrinsics,
+    law: tuple[str, Scalar, Numbers, Numbers, int],
+    rim: tuple[float, ...],
+) -> npt.NDArray[np.float32] | None:
+    model, gain, coefficients, grid, columns = law
+    effective = {'cos4': gain != 0, 'radial': len(coefficients) > 0, 'map': len(grid) > 0}[model]
+    if not effective and not rim:
+        return None
+    mask = torch.ones((target.height, target.width, 1), dtype=torch.float64)
+    if effective:
+        mask = _falloff(target, mask, gain, model, coefficients, grid, columns)
+    if rim:
+        mask = mask * pupil_vignetting(target, mask, *rim)
+    result: npt.NDArray[np.float32] = mask[..., 0].float().contiguous().numpy()
+    return result
