@@ -44,7 +44,7 @@ def per_image(value: Scalar, image: torch.Tensor) -> torch.Tensor:
 def per_channel(
     value: float | Sequence[float] | torch.Tensor, image: torch.Tensor
 ) -> torch.Tensor:
-    """Return a (C,) or (B, C) quantity ready to multiply (B, H, W, C)."""
+    """Return a (C,) or (B, C) quantity ready to multiply (B, H, W, C); (..., H, W, C) stays."""
     tensor = torch.as_tensor(value, dtype=image.dtype, device=image.device)
     return tensor.reshape(-1, 1, 1, tensor.shape[-1]) if tensor.ndim == 2 else tensor
 

@@ -38,23 +38,20 @@ _RESPONSES = {
 _POOL = BufferPool()
 
 
-def develop(
+def form_image(
     image: torch.Tensor,
     depth: torch.Tensor | None,
     settings: CameraSettings,
     sensor: SensorModel,
     stages: tuple[str, ...],
-    seed: int,
-    frame_number: int,
     source: Intrinsics,
     target: Intrinsics,
-    resample: bool,
-    soft_clamp: bool,
 ) -> torch.Tensor:
-    """Apply the stages to one picture, (H, W, 3) float32 on the CPU.
+    """Apply the stages of the lens to one picture, (H, W, 3) float32 on the CPU.
 
-    Settings, sensor and intrinsics hold plain numbers. The result is nobody else's: no later
-    call overwrites it (without any effective stage it is the given picture).
+    As ``stages.form_image``, but NaN and infinity are taken too; settings, sensor and intrinsics
+    hold plain numbers. The result is nobody else's: no later call overwrites it (without any
+    effective stage it is the given picture).
     """
     light: Floats = image.detach().contiguous().numpy()
     if not (math.isfinite(light.max()) and math.isfinite(light.min())):
@@ -64,7 +61,7 @@ def develop(
     mask = None
     if 'vignetting' in stages and sensor.vignetting_gain != 0:
         mask = _vignetting_mask(target, float(sensor.vignetting_gain))
-    if resample:
+    if 'distortion' in stages:
         light, far = _warped(light, far, sensor, source, target, mask)
     elif mask is not None:
         out = _POOL.take(*light.shape)
@@ -72,9 +69,26 @@ def develop(
         light = out
     if 'defocus' in stages and far is not None and sensor.defocus_gain != 0:
         light = _blurred(light, far, settings, sensor)
+    return torch.from_numpy(light)
+
+
+def read_out(
+    image: torch.Tensor,
+    settings: CameraSettings,
+    sensor: SensorModel,
+    stages: tuple[str, ...],
+    seed: int,
+    frame_number: int,
+    soft_clamp: bool,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Apply the stages of the sensor to one picture, (H, W, 3) float32 on the CPU, finite.
+
+    As ``stages.read_out``; settings and sensor hold plain numbers.
+    """
+    light: Floats = image.detach().contiguous().numpy()
     if not {'exposure', 'noise', 'response'}.isdisjoint(stages):
         light = _digitised(light, settings, sensor, stages, seed, frame_number, soft_clamp)
-    return torch.from_numpy(light)
+    return torch.from_numpy(light), None
 
 
 def _warped(

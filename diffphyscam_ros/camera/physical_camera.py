@@ -9,26 +9,20 @@ import warnings
 
 import torch
 
-from diffphyscam_ros.camera.arrays import BRIGHTEST, is_zero, picture
-from diffphyscam_ros.camera.circle_of_confusion import circle_of_confusion
-from diffphyscam_ros.camera.defocus import defocus
-from diffphyscam_ros.camera.distortion import (
-    covered,
-    distort,
-    distortion_map,
-    source_padding,
-)
-from diffphyscam_ros.camera.exposure import expose
+from diffphyscam_ros.camera.arrays import BRIGHTEST, picture
+from diffphyscam_ros.camera.distortion import covered, distortion_map, source_padding
 from diffphyscam_ros.camera.frame import Frame
 from diffphyscam_ros.camera.intrinsics import Intrinsics
-from diffphyscam_ros.camera.noise import add_noise
 from diffphyscam_ros.camera.plain import has_grad, plain_copies, plain_copy
-from diffphyscam_ros.camera.response import respond
 from diffphyscam_ros.camera.sensor_model import SensorModel
 from diffphyscam_ros.camera.settings import CameraSettings
-from diffphyscam_ros.camera.vignetting import vignette
-
-STAGES = ('distortion', 'vignetting', 'defocus', 'exposure', 'noise', 'response')
+from diffphyscam_ros.camera.stages import (
+    form_image,
+    LENS_STAGES,
+    read_out,
+    SENSOR_STAGES,
+    STAGES,
+)
 
 
 class PhysicalCamera:
@@ -105,99 +99,79 @@ class PhysicalCamera:
             ``sensor.intrinsics(settings)``, whichever has its size.
         :raises ValueError: for shapes that do not fit together.
         """
+        irradiance = self.lens(radiance, depth, settings, intrinsics)
+        return self._sense(irradiance, settings, frame_number, stamp)
+
+    def lens(
+        self,
+        radiance: torch.Tensor,
+        depth: torch.Tensor | None,
+        settings: CameraSettings,
+        intrinsics: Intrinsics | None = None,
+    ) -> torch.Tensor:
+        """Return the irradiance on the sensor, (..., H, W, 3): the stages ``LENS_STAGES``.
+
+        The parameters are those of a picture; what moves during an exposure averages the
+        irradiance of several moments before it is sensed.
+
+        :raises ValueError: for shapes that do not fit together.
+        """
         radiance = picture(radiance, 'radiance')
         source, target = self._views(radiance, depth, settings, intrinsics)
-        operands = (radiance, depth, settings, self.sensor, source, target)
-        develop = self._develop_fast if _fast_path_serves(*operands) else self._develop
-        image = develop(radiance, depth, settings, frame_number, source, target)
-        return Frame(image, settings, frame_number, stamp)
+        stages = tuple(stage for stage in self.stages if stage in LENS_STAGES)
+        if 'distortion' in stages and not self._resamples(source, target):
+            stages = stages[1:]
+        operands = (settings, self.sensor, source, target)
+        if _fast_lens_serves(stages, radiance, depth, *operands):
+            from diffphyscam_ros.camera import fast_path
 
-    def _develop(
+            plain = [plain_copy(part) for part in operands[:2]]
+            views = plain_copy(source), plain_copy(target)
+            return fast_path.form_image(radiance, depth, *plain, stages, *views)
+        radiance = radiance.nan_to_num(nan=0.0, posinf=BRIGHTEST, neginf=0.0)
+        return form_image(radiance, depth, settings, self.sensor, stages, source, target)
+
+    def sense(
         self,
-        image: torch.Tensor,
-        depth: torch.Tensor | None,
+        irradiance: torch.Tensor,
+        settings: CameraSettings,
+        frame_number: int = 0,
+        stamp: float | None = None,
+    ) -> Frame:
+        """Return the picture of an irradiance: the stages ``SENSOR_STAGES``.
+
+        :param irradiance: (..., H, W, 3), as ``lens`` gives it; NaN counts as 0, ±inf as 1e9
+            and 0.
+        :raises ValueError: for another shape.
+        """
+        irradiance = picture(irradiance, 'irradiance')
+        if irradiance.shape[-1] != 3:
+            raise ValueError(
+                f'irradiance has shape {tuple(irradiance.shape)}: must be (..., H, W, 3)'
+            )
+        irradiance = irradiance.nan_to_num(nan=0.0, posinf=BRIGHTEST, neginf=0.0)
+        return self._sense(irradiance, settings, frame_number, stamp)
+
+    def _sense(
+        self,
+        irradiance: torch.Tensor,
         settings: CameraSettings,
         frame_number: int,
-        source: Intrinsics,
-        target: Intrinsics,
-    ) -> torch.Tensor:
-        """Apply the stages in torch: the readable reference, on any device, differentiable."""
-        sensor, on = self.sensor, self.stages
-        image = image.nan_to_num(nan=0.0, posinf=BRIGHTEST, neginf=0.0)
-        if self._resamples(source, target):
-            model, coefficients = sensor.distortion_model, sensor.distortion_coefficients
-            image, depth = distort(image, depth, source, target, model, coefficients)
-        if 'vignetting' in on:
-            image = vignette(image, target, sensor.vignetting_gain)
-        if 'defocus' in on and depth is not None and not is_zero(sensor.defocus_gain):
-            coc = circle_of_confusion(
-                depth.to(image.dtype),
-                settings.aperture,
-                settings.focal_length,
-                settings.focus_distance,
-                sensor.pixel_size,
-                sensor.defocus_gain,
-                sensor.defocus_dead_zone,
-                sensor.max_coc,
-            )
-            image = defocus(image, coc, sensor.psf)
-        if 'exposure' in on:
-            image = expose(
-                image,
-                settings.aperture,
-                settings.exposure_time,
-                sensor.pixel_size,
-                sensor.quantum_efficiency,
-                sensor.scene_illuminance,
-                sensor.aggregator_gain,
-                sensor.dark_current,
-            )
-        if 'noise' in on:
-            image = add_noise(
-                image,
-                sensor.shot_noise_gain,
-                sensor.read_noise,
-                self.seed,
-                frame_number,
-                sensor.fixed_pattern_seed,
-            )
-        if 'response' in on:
-            image = respond(
-                image,
-                settings.iso,
-                sensor.response_type,
-                sensor.response_gains,
-                sensor.response_biases,
-                sensor.response_gamma,
-                self.soft_clamp,
-            )
-        return image
+        stamp: float | None,
+    ) -> Frame:
+        """Apply the stages of the sensor to a finite irradiance."""
+        stages = tuple(stage for stage in self.stages if stage in SENSOR_STAGES)
+        operands = (settings, self.sensor)
+        if _fast_sensor_serves(stages, irradiance, *operands):
+            from diffphyscam_ros.camera import fast_path
 
-    def _develop_fast(
-        self,
-        image: torch.Tensor,
-        depth: torch.Tensor | None,
-        settings: CameraSettings,
-        frame_number: int,
-        source: Intrinsics,
-        target: Intrinsics,
-    ) -> torch.Tensor:
-        """Apply the same stages with the fused kernels."""
-        from diffphyscam_ros.camera import fast_path
-
-        return fast_path.develop(
-            image,
-            depth,
-            plain_copy(settings),
-            plain_copy(self.sensor),
-            self.stages,
-            self.seed,
-            frame_number,
-            plain_copy(source),
-            plain_copy(target),
-            self._resamples(source, target),
-            self.soft_clamp,
-        )
+            plain = plain_copy(settings), plain_copy(self.sensor)
+            seeds = self.seed, frame_number
+            image, raw = fast_path.read_out(irradiance, *plain, stages, *seeds, self.soft_clamp)
+        else:
+            seeds = self.seed, frame_number
+            image, raw = read_out(irradiance, *operands, stages, *seeds, self.soft_clamp)
+        return Frame(image, settings, frame_number, stamp, raw)
 
     def _resamples(self, source: Intrinsics, target: Intrinsics) -> bool:
         """Return whether the picture has to be sampled anew to have the camera's geometry."""
@@ -284,7 +258,7 @@ def _padding(
 
 
 def _fast_path_serves(radiance: torch.Tensor, depth: torch.Tensor | None, *parts: object) -> bool:
-    """Return whether the fused kernels can do the work: the one place that decides it."""
+    """Return whether the fused kernels can take these pictures and numbers."""
     pictures = [radiance] if depth is None else [radiance, depth]
     return (
         radiance.dtype == torch.float32
@@ -293,4 +267,48 @@ def _fast_path_serves(radiance: torch.Tensor, depth: torch.Tensor | None, *parts
         and all(one.device.type == 'cpu' for one in pictures)
         and not has_grad(*pictures, *parts)
         and all(len(plain_copies(part)) == 1 for part in parts)
+    )
+
+
+def _fast_lens_serves(
+    stages: tuple[str, ...],
+    radiance: torch.Tensor,
+    depth: torch.Tensor | None,
+    settings: CameraSettings,
+    sensor: SensorModel,
+    *views: Intrinsics,
+) -> bool:
+    """Return whether the fused kernels can do the lens: the one place that decides it."""
+    if not _fast_path_serves(radiance, depth, settings, sensor, *views):
+        return False
+    sensor = plain_copy(sensor)
+    covered = SensorModel()
+    same = ['rim_distance', 'chromatic_scale', 'chromatic_curve', 'glare_fraction']
+    return (
+        all(getattr(sensor, name) == getattr(covered, name) for name in same)
+        and ('vignetting' not in stages or sensor.vignetting_model == 'cos4')
+        and ('defocus' not in stages or sensor.psf in ('gaussian', 'disk'))
+        and ('defocus' not in stages or not sensor.defocus_occlusion)
+    )
+
+
+def _fast_sensor_serves(
+    stages: tuple[str, ...],
+    irradiance: torch.Tensor,
+    settings: CameraSettings,
+    sensor: SensorModel,
+) -> bool:
+    """Return whether the fused kernels can do the sensor: the one place that decides it."""
+    if not _fast_path_serves(irradiance, None, settings, sensor):
+        return False
+    sensor = plain_copy(sensor)
+    covered = SensorModel()
+    same = [
+        'dsnu', 'prnu', 'hot_pixel_current', 'full_well', 'black_level', 'bit_depth',
+        'bayer_pattern', 'white_balance', 'color_matrix',
+    ]  # fmt: skip
+    return (
+        all(getattr(sensor, name) == getattr(covered, name) for name in same)
+        and sensor.response_type != 'table'
+        and (sensor.read_noise_fixed or not any(sensor.read_noise))
     )

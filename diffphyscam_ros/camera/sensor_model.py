@@ -11,12 +11,17 @@ from typing import Any
 import torch
 
 from diffphyscam_ros.camera.arrays import Colour
+from diffphyscam_ros.camera.demosaic import DEMOSAICS
 from diffphyscam_ros.camera.intrinsics import Intrinsics, Scalar
 from diffphyscam_ros.camera.lens_models import check_coefficients, COEFFICIENTS, Coefficients
+from diffphyscam_ros.camera.mosaic import BAYER_PATTERNS
 from diffphyscam_ros.camera.response import KINDS
 from diffphyscam_ros.camera.settings import CameraSettings
 
 Pair = tuple[float, float] | torch.Tensor
+
+PSFS = ('gaussian', 'disk', 'polygon')
+VIGNETTING_MODELS = ('cos4', 'radial', 'map')
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,31 @@ class SensorModel:
     defocus_gain: Scalar = _field(1.0, '1', 'a; 0 = everything sharp', low=0)
     defocus_dead_zone: Scalar = _field(0.0, 'm', 'b, depth range that stays sharp', low=0)
     max_coc: Scalar = _field(31.0, 'px', 'largest blur diameter', low=1, high=101)
-    psf: str = _field('gaussian', '', 'shape of the blur', choices=('gaussian', 'disk'))
-    vignetting_gain: Scalar = _field(0.0, '1', 'G_v; 1 = cos^4', low=0, high=1)
+    psf: str = _field('gaussian', '', 'shape of the blur', choices=PSFS)
+    aperture_blades: int = _field(6, '1', 'n of the polygon PSF', low=3, high=32, whole=True)
+    aperture_rotation: float = _field(0.0, 'rad', 'of the polygon PSF, clockwise')
+    defocus_occlusion: bool = _field(False, '', 'near surfaces hide far ones', flag=True)
+    vignetting_model: str = _field('cos4', '', 'law of the vignetting', choices=VIGNETTING_MODELS)
+    vignetting_gain: Scalar = _field(0.0, '1', 'G_v of cos4; 1 = cos^4', low=0, high=1)
+    vignetting_coefficients: Coefficients = _field(
+        (), '1', 'k of radial: 1 + k1 r^2 + k2 r^4 ..., r = tan(theta)', size=None
+    )
+    vignetting_map: Coefficients = _field(
+        (), '1', 'of map: rows of a grid over the picture', size=None, low=0
+    )
+    vignetting_map_columns: int = _field(0, '1', 'columns of that grid', low=0, whole=True)
+    rim_radius: Scalar = _field(0.0, 'm', 'radius of the front rim; 0 = wide', low=0)
+    rim_distance: Scalar = _field(
+        0.0, 'm', 'rim to entrance pupil; 0 = no mechanical vignetting', low=0
+    )
+    chromatic_scale: Colour = _field(
+        (1.0, 1.0, 1.0), '1', 'magnification of red, green, blue', size=3, low=0.5, high=2
+    )
+    chromatic_curve: Colour = _field(
+        (0.0, 0.0, 0.0), '1', 'growth of it with r^2, r = tan(theta)', size=3, low=-1, high=1
+    )
+    glare_fraction: Scalar = _field(0.0, '1', 'share of light scattered widely', low=0, high=1)
+    glare_radius: Scalar = _field(8.0, 'px', 'sigma of the narrowest glare', low=1, high=256)
     aggregator_gain: Scalar = _field(
         1e8, 'e-/(lux.m2.s)', 'G_a, electrons gathered', low=0, open_low=True
     )
@@ -93,14 +121,48 @@ class SensorModel:
     response_gains: Colour = _field((1.0, 1.0, 1.0), '1', 'g of red, green, blue', size=3)
     response_biases: Colour = _field((0.0, 0.0, 0.0), '1', 'o of red, green, blue', size=3)
     response_gamma: Scalar = _field(1.0, '1', 'exponent of the gamma response', low=0)
+    response_table: Coefficients = _field(
+        (0.0, 1.0), '1', 'of table: values at even steps of g*S*X + o', size=None, low=0, high=1
+    )
     dark_current: Colour = _field((0.0, 0.0, 0.0), 'e-/s', 'D of each channel', size=3, low=0)
     shot_noise_gain: Colour = _field(
         (0.0, 0.0, 0.0), 'sqrt(e-)', 'n_s of each channel', size=3, low=0
     )
-    read_noise: Colour = _field(
-        (0.0, 0.0, 0.0), 'e-', 'sigma_r of the fixed pattern', size=3, low=0
+    read_noise: Colour = _field((0.0, 0.0, 0.0), 'e-', 'sigma_r of each channel', size=3, low=0)
+    read_noise_fixed: bool = _field(
+        True,
+        '',
+        'read noise is one fixed pattern, as in the paper; false = new each frame',
+        flag=True,
     )
+    dsnu: Colour = _field((0.0, 0.0, 0.0), 'e-', 'fixed pattern in the dark', size=3, low=0)
+    prnu: Colour = _field((0.0, 0.0, 0.0), '1', 'fixed pattern of the gain', size=3, low=0)
+    hot_pixel_fraction: float = _field(0.0, '1', 'share of hot photosites', low=0, high=1)
+    hot_pixel_current: Scalar = _field(0.0, 'e-/s', 'mean dark current of a hot photosite', low=0)
     fixed_pattern_seed: int = _field(1234, '1', 'which fixed pattern', whole=True)
+    full_well: Scalar | None = _field(
+        None,
+        'e-',
+        'most that a photosite holds; null = no limit',
+        low=0,
+        open_low=True,
+        optional=True,
+    )
+    black_level: Scalar = _field(0.0, '1', 'digital value of darkness', low=0, high=0.9)
+    bit_depth: int = _field(0, 'bit', '8 to 16; 0 = not quantised', low=0, high=16, whole=True)
+    bayer_pattern: str = _field('none', '', 'colours of the photosites', choices=BAYER_PATTERNS)
+    demosaic: str = _field('malvar', '', 'from mosaic to colours', choices=DEMOSAICS)
+    white_balance: Colour = _field(
+        (1.0, 1.0, 1.0), '1', 'gains of red, green, blue', size=3, low=0
+    )
+    color_matrix: Coefficients = _field(
+        (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
+        '1',
+        'rows; applied to balanced colours',
+        size=9,
+    )
+    shutter_mode: str = _field('global', '', 'how rows are exposed', choices=('global', 'rolling'))
+    readout_time: Scalar = _field(0.0, 's', 'first to last row of a rolling shutter', low=0)
     distortion_model: str = _field(
         'plumb_bob', '', 'lens model of CameraInfo', choices=tuple(COEFFICIENTS)
     )
@@ -115,6 +177,7 @@ class SensorModel:
         for name, parameter in PARAMETERS.items():
             object.__setattr__(self, name, _checked(name, getattr(self, name), parameter))
         check_coefficients(self.distortion_model, self.distortion_coefficients)
+        self._check_tables()
         gamma = torch.as_tensor(self.response_gamma).detach()
         if self.response_type == 'gamma' and not bool((gamma > 0).all()):
             raise ValueError(
@@ -123,6 +186,25 @@ class SensorModel:
             )
         if not isinstance(self.settings, CameraSettings):
             raise ValueError(f'settings = {self.settings!r}: must be CameraSettings')
+
+    def _check_tables(self) -> None:
+        """Refuse tables of a wrong size or order."""
+        if self.bit_depth and self.bit_depth < 8:
+            raise ValueError(f'bit_depth = {self.bit_depth}: must be 8 to 16, or 0 for none')
+        table = torch.as_tensor(self.response_table, dtype=torch.float64).detach()
+        if table.shape[-1] < 2 or bool((table.diff(dim=-1) < 0).any()):
+            raise ValueError(
+                f'response_table = {self.response_table!r}: must be at least 2 values that never '
+                'fall'
+            )
+        count, columns = len(self.vignetting_map), self.vignetting_map_columns
+        if count and (columns < 2 or count % columns or count < 2 * columns):
+            raise ValueError(
+                f'vignetting_map has {count} values, vignetting_map_columns = {columns}: must be '
+                'at least 2 rows of that many columns, at least 2'
+            )
+        if self.vignetting_model == 'map' and not count:
+            raise ValueError("vignetting_model = 'map': vignetting_map must not be empty")
 
     @classmethod
     def load(cls, path: str | Path) -> SensorModel:
@@ -193,16 +275,15 @@ class SensorModel:
                 (point[0] - centre[0]) * ratio + new_centre[0],
                 (point[1] - centre[1]) * ratio + new_centre[1],
             )
-        coc = self.max_coc * ratio
-        coc = coc.clamp(1.0, 101.0) if isinstance(coc, torch.Tensor) else min(max(coc, 1), 101)
         return replace(
             self,
             image_width=width,
             image_height=height,
             pixel_size=self.pixel_size / ratio,
             aggregator_gain=self.aggregator_gain * ratio**2,
-            max_coc=coc,
+            max_coc=_within(self.max_coc * ratio, 1.0, 101.0),
             principal_point=point,
+            glare_radius=_within(self.glare_radius * ratio, 1.0, 256.0),
         )
 
 
@@ -212,6 +293,13 @@ PARAMETERS: dict[str, Parameter] = {
     if 'parameter' in item.metadata
 }
 """The fields of the sensor model but name and settings, with unit, range and description."""
+
+
+def _within(value: Scalar, low: float, high: float) -> Scalar:
+    """Hold a number or a tensor to a range."""
+    if isinstance(value, torch.Tensor):
+        return value.clamp(low, high)
+    return min(max(value, low), high)
 
 
 def _range_text(parameter: Parameter) -> str:

@@ -17,7 +17,42 @@ import yaml
 from diffphyscam_ros.camera.sensor_model import PARAMETERS, SensorModel
 from diffphyscam_ros.camera.settings import CameraSettings
 
-SCHEMA = 'diffphyscam_ros/sensor_model/1'
+SCHEMA = 'diffphyscam_ros/sensor_model/2'
+FIRST_SCHEMA = 'diffphyscam_ros/sensor_model/1'
+
+SINCE_2 = frozenset(
+    (
+        'aperture_blades',
+        'aperture_rotation',
+        'defocus_occlusion',
+        'vignetting_model',
+        'vignetting_coefficients',
+        'vignetting_map',
+        'vignetting_map_columns',
+        'rim_radius',
+        'rim_distance',
+        'chromatic_scale',
+        'chromatic_curve',
+        'glare_fraction',
+        'glare_radius',
+        'response_table',
+        'read_noise_fixed',
+        'dsnu',
+        'prnu',
+        'hot_pixel_fraction',
+        'hot_pixel_current',
+        'full_well',
+        'black_level',
+        'bit_depth',
+        'bayer_pattern',
+        'demosaic',
+        'white_balance',
+        'color_matrix',
+        'shutter_mode',
+        'readout_time',
+    )
+)
+"""Parameters that a file of the first schema does not have; they keep their defaults there."""
 
 SETTINGS_UNITS = {
     'aperture': '1',
@@ -114,17 +149,24 @@ def from_yaml(text: str) -> SensorModel:
     :raises ValueError: naming every unknown and missing key, or a wrong unit or value.
     """
     content = yaml.safe_load(text)
-    if not isinstance(content, dict) or content.get('schema') != SCHEMA:
-        found = content.get('schema') if isinstance(content, dict) else None
-        raise ValueError(f'schema is {found!r}: this version reads {SCHEMA!r}')
+    found = content.get('schema') if isinstance(content, dict) else None
+    if found not in (SCHEMA, FIRST_SCHEMA):
+        raise ValueError(
+            f'schema is {found!r}: this version reads {SCHEMA!r} and {FIRST_SCHEMA!r}'
+        )
+    names = [name for name in PARAMETERS if found == SCHEMA or name not in SINCE_2]
     _check_keys(content, {'schema', 'name', 'parameters', 'settings'}, 'the file')
-    _check_keys(content['parameters'], set(PARAMETERS), 'parameters')
+    _check_keys(content['parameters'], set(names), 'parameters')
     _check_keys(content['settings'], set(SETTINGS_UNITS), 'settings')
     if not isinstance(content['name'], str):
         raise ValueError(f'name is {content["name"]!r}: must be a text')
     values = {
-        name: _read(name, content['parameters'][name], p.unit if p.numeric else None)
-        for name, p in PARAMETERS.items()
+        name: _read(
+            name,
+            content['parameters'][name],
+            PARAMETERS[name].unit if PARAMETERS[name].numeric else None,
+        )
+        for name in names
     }
     settings = {
         name: _read(name, content['settings'][name], unit) for name, unit in SETTINGS_UNITS.items()

@@ -83,7 +83,7 @@ def reference(frame_stages, sensor, radiance, depth, settings, frame, source):
     return image
 
 
-SUBSETS = [STAGES, *[STAGES[:n] for n in range(6)], STAGES[3:], STAGES[5:]]
+SUBSETS = [STAGES, *[STAGES[:n] for n in range(len(STAGES))], STAGES[5:], STAGES[8:]]
 
 
 @pytest.mark.parametrize('stages', SUBSETS)
