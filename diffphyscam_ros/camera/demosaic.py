@@ -49,12 +49,18 @@ _MALVAR_DIAGONAL = (
 )
 
 
+_Taps = tuple[tuple[int, ...], ...]
+
+
 @lru_cache(maxsize=4)
 def filters(method: str) -> torch.Tensor:
     """Return the five filters of a method, (5, 5, 5) float64, each of sum 1.
 
     :raises ValueError: for an unknown method.
     """
+    cross: _Taps
+    horizontal: _Taps
+    diagonal: _Taps
     if method == 'malvar':
         cross, horizontal, diagonal = _MALVAR_CROSS, _MALVAR_HORIZONTAL, _MALVAR_DIAGONAL
     elif method == 'bilinear':

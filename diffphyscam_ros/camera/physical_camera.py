@@ -125,7 +125,7 @@ class PhysicalCamera:
         if _fast_lens_serves(stages, radiance, depth, *operands):
             from diffphyscam_ros.camera import fast_path
 
-            plain = [plain_copy(part) for part in operands[:2]]
+            plain = plain_copy(settings), plain_copy(self.sensor)
             views = plain_copy(source), plain_copy(target)
             return fast_path.form_image(radiance, depth, *plain, stages, *views)
         radiance = radiance.nan_to_num(nan=0.0, posinf=BRIGHTEST, neginf=0.0)

@@ -8,9 +8,11 @@ from dataclasses import replace
 import math
 from pathlib import Path
 
-from diffphyscam_ros.camera import CameraSettings, SensorModel
+from diffphyscam_ros.camera import CameraSettings, SensorModel, STAGES
 
-SWITCHES = ('distortion', 'vignetting', 'defocus', 'noise')
+SWITCHES = (
+    'distortion', 'aberration', 'vignetting', 'defocus', 'glare', 'noise', 'mosaic', 'quantization'
+)  # fmt: skip
 
 
 def finite(text: str) -> float:
@@ -73,5 +75,4 @@ def chosen_settings(options: argparse.Namespace, sensor: SensorModel) -> CameraS
 
 def chosen_stages(options: argparse.Namespace) -> tuple[str, ...]:
     """Return the stages of the camera less those that --without names."""
-    stages = ('distortion', 'vignetting', 'defocus', 'exposure', 'noise', 'response')
-    return tuple(stage for stage in stages if stage not in options.without)
+    return tuple(stage for stage in STAGES if stage not in options.without)

@@ -17,6 +17,7 @@ from diffphyscam_ros.camera.lens_models import COEFFICIENTS
 from diffphyscam_ros.camera.presets import preset_names
 from diffphyscam_ros.camera.sensor_model import SensorModel
 from diffphyscam_ros.camera.settings import CameraSettings
+from diffphyscam_ros.camera.stages import STAGES
 from diffphyscam_ros.nodes import calibration_info
 from diffphyscam_ros.nodes.calibration_info import CalibrationInfo
 from diffphyscam_ros.nodes.parameter import ParameterError, Value
@@ -34,13 +35,13 @@ DEFAULT_PRESET = 'generic_vga'
 
 STAGE_SWITCHES = {
     'distortion': 'enable_distortion',
+    'aberration': 'enable_aberration',
     'vignetting': 'enable_vignetting',
     'defocus': 'enable_defocus',
+    'glare': 'enable_glare',
     'noise': 'enable_noise',
 }
 """The stages of the camera that a parameter switches."""
-
-STAGES = ('distortion', 'vignetting', 'defocus', 'exposure', 'noise', 'response')
 
 
 @dataclass(frozen=True)
@@ -288,7 +289,8 @@ def _with_changes(sensor: SensorModel, checked: Mapping[str, Value]) -> SensorMo
     for name, value in checked.items():
         row = TABLE[name]
         if row.sensor_field:
-            fields[row.sensor_field] = value
+            unlimited = row.infinite and value == math.inf
+            fields[row.sensor_field] = None if unlimited else value
         elif name == 'exposure_time':
             settings['exposure_time'] = seconds_from_microseconds(cast(float, value))
         elif row.setting and name != 'gain':
@@ -337,6 +339,8 @@ def _values_of(sensor: SensorModel) -> dict[str, Value]:
         value = getattr(sensor, field)
         if field == 'principal_point' and value is None:
             value = ((sensor.image_width - 1) / 2.0, (sensor.image_height - 1) / 2.0)
+        elif value is None:
+            value = math.inf
         if TABLE[name].kind == 'double_array':
             value = tuple(float(number) for number in value)
         if field == 'distortion_coefficients' and not value:

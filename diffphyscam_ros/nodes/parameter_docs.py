@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 import sys
 import textwrap
@@ -39,6 +40,8 @@ def _yaml_value(value: Value) -> str:
     if isinstance(value, tuple):
         return '[' + ', '.join(map(_yaml_value, value)) + ']'
     if isinstance(value, float):
+        if math.isinf(value):
+            return '.inf'
         text = repr(value)
         # YAML 1.1 takes 6e-06 for a word.
         return text.replace('e', '.0e') if 'e' in text and '.' not in text else text

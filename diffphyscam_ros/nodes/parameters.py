@@ -42,6 +42,7 @@ def _from_sensor(field: str, entry: SensorField) -> Parameter:
         open_low=entry.open_low,
         length=entry.size if kind == 'double_array' else None,
         choices=choices,
+        infinite=entry.optional and kind == 'double',
         sensor_field=field,
     )
 
@@ -303,8 +304,10 @@ _TABLE: tuple[Parameter, ...] = (
     ),
     # Switches of the camera model.
     Parameter('enable_distortion', 'bool', True, '', 'Lens distortion, camera_info included.'),
+    Parameter('enable_aberration', 'bool', True, '', 'Colour fringes of the lens.'),
     Parameter('enable_vignetting', 'bool', True, '', 'Darker corners.'),
     Parameter('enable_defocus', 'bool', True, '', 'Blur of what is out of focus.'),
+    Parameter('enable_glare', 'bool', True, '', 'Light that the lens scatters widely.'),
     Parameter('enable_noise', 'bool', True, '', 'Noise of photons and electronics.'),
     Parameter(
         'noise_seed',
