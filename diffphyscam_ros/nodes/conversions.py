@@ -16,8 +16,8 @@ import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from diffphyscam_ros.kernels.encoding import encode_rows
 from diffphyscam_ros.nodes.calibration_info import CalibrationInfo
-from diffphyscam_ros.nodes.encoding_kernels import encode_rows
 
 
 @dataclass(frozen=True)
