@@ -9,7 +9,8 @@ import warnings
 
 import torch
 
-from diffphyscam_ros.camera.arrays import BRIGHTEST, picture
+from diffphyscam_ros.camera.aberration import chromatic_padding, is_achromatic
+from diffphyscam_ros.camera.arrays import BRIGHTEST, Colour, picture
 from diffphyscam_ros.camera.distortion import covered, distortion_map, source_padding
 from diffphyscam_ros.camera.frame import Frame
 from diffphyscam_ros.camera.intrinsics import Intrinsics
@@ -67,13 +68,20 @@ class PhysicalCamera:
         pixels and carry no gradient; the rest follows the settings differentiably.
         """
         target = self.sensor.intrinsics(settings)
-        if 'distortion' not in self.stages or not len(self.sensor.distortion_coefficients):
+        chromatic = self._is_chromatic()
+        straight = not len(self.sensor.distortion_coefficients)
+        if 'distortion' not in self.stages or (straight and not chromatic):
             return target
-        model, sets = self.sensor.distortion_model, self.sensor.distortion_coefficients
         margins = [
-            _padding(one, model, coefficients)
+            _padding(
+                one,
+                lens.distortion_model,
+                tuple(lens.distortion_coefficients),
+                lens.chromatic_scale if chromatic else None,
+                lens.chromatic_curve,
+            )
             for one in plain_copies(target)
-            for coefficients in _coefficient_sets(sets)
+            for lens in plain_copies(self.sensor)
         ]
         return target.padded(*(max(side) for side in zip(*margins, strict=True)))
 
@@ -173,6 +181,11 @@ class PhysicalCamera:
             image, raw = read_out(irradiance, *operands, stages, *seeds, self.soft_clamp)
         return Frame(image, settings, frame_number, stamp, raw)
 
+    def _is_chromatic(self) -> bool:
+        """Return whether the colours of the lens fall apart."""
+        colours = self.sensor.chromatic_scale, self.sensor.chromatic_curve
+        return 'aberration' in self.stages and not is_achromatic(*colours)
+
     def _resamples(self, source: Intrinsics, target: Intrinsics) -> bool:
         """Return whether the picture has to be sampled anew to have the camera's geometry."""
         if 'distortion' not in self.stages:
@@ -252,9 +265,16 @@ def _coefficient_sets(
 
 @lru_cache(maxsize=64)
 def _padding(
-    target: Intrinsics, model: str, coefficients: tuple[float, ...]
+    target: Intrinsics,
+    model: str,
+    coefficients: tuple[float, ...],
+    chromatic_scale: Colour | None,
+    chromatic_curve: Colour,
 ) -> tuple[int, int, int, int]:
-    return source_padding(target, model, coefficients)
+    """Return the margins of one view, of one lens; without a scale it has no colour error."""
+    if chromatic_scale is None:
+        return source_padding(target, model, coefficients)
+    return chromatic_padding(target, model, coefficients, chromatic_scale, chromatic_curve)
 
 
 def _fast_path_serves(radiance: torch.Tensor, depth: torch.Tensor | None, *parts: object) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 
+from diffphyscam_ros.camera.aberration import aberrate, distort_colours, is_achromatic
 from diffphyscam_ros.camera.arrays import is_zero, per_channel
 from diffphyscam_ros.camera.circle_of_confusion import circle_of_confusion
 from diffphyscam_ros.camera.color import correct_color, is_neutral
@@ -22,7 +23,7 @@ from diffphyscam_ros.camera.quantization import quantize
 from diffphyscam_ros.camera.response import respond
 from diffphyscam_ros.camera.sensor_model import SensorModel
 from diffphyscam_ros.camera.settings import CameraSettings
-from diffphyscam_ros.camera.vignetting import vignette
+from diffphyscam_ros.camera.vignetting import pupil_vignetting, vignette
 
 LENS_STAGES = ('distortion', 'aberration', 'vignetting', 'defocus', 'glare')
 SENSOR_STAGES = ('exposure', 'noise', 'mosaic', 'response', 'quantization', 'color')
@@ -46,11 +47,35 @@ def form_image(
     :param target: intrinsics of the result.
     :return: (..., H, W, 3).
     """
-    if 'distortion' in stages:
-        model, coefficients = sensor.distortion_model, sensor.distortion_coefficients
+    colours = sensor.chromatic_scale, sensor.chromatic_curve
+    chromatic = 'aberration' in stages and not is_achromatic(*colours)
+    model, coefficients = sensor.distortion_model, sensor.distortion_coefficients
+    if 'distortion' in stages and chromatic:  # in one interpolation, which is sharper than two
+        lens = (source, target, model, coefficients)
+        image, depth = distort_colours(image, depth, *lens, *colours)
+    elif 'distortion' in stages:
         image, depth = distort(image, depth, source, target, model, coefficients)
+    elif chromatic:
+        image = aberrate(image, target, *colours)
     if 'vignetting' in stages:
-        image = vignette(image, target, sensor.vignetting_gain)
+        image = vignette(
+            image,
+            target,
+            sensor.vignetting_gain,
+            sensor.vignetting_model,
+            sensor.vignetting_coefficients,
+            sensor.vignetting_map,
+            sensor.vignetting_map_columns,
+        )
+        if not (is_zero(sensor.rim_distance) or is_zero(sensor.rim_radius)):
+            image = image * pupil_vignetting(
+                target,
+                image,
+                settings.focal_length,
+                settings.aperture,
+                sensor.rim_radius,
+                sensor.rim_distance,
+            )
     if 'defocus' in stages and depth is not None and not is_zero(sensor.defocus_gain):
         coc = circle_of_confusion(
             depth.to(image.dtype),
