@@ -22,7 +22,7 @@ from diffphyscam_ros.camera import (
     SensorModel,
 )
 from diffphyscam_ros.camera.sensor_model import PARAMETERS
-from diffphyscam_ros.camera.sensor_model_io import SCHEMA
+from diffphyscam_ros.camera.sensor_model_io import FIRST_SCHEMA, SCHEMA, SINCE_2
 
 UNUSUAL = SensorModel(
     name='odd: "name" # 1',
@@ -43,6 +43,22 @@ UNUSUAL = SensorModel(
     distortion_coefficients=(0.1, 0.2, 1e-4, -1e-4, 0.3, 0.4, 0.5, 0.6),
     focus_breathing=True,
     fixed_pattern_seed=-3,
+    vignetting_model='map',
+    vignetting_map=(1.0, 0.5, 0.75, 1.0, 0.25, 2.0),
+    vignetting_map_columns=3,
+    aperture_rotation=0.1,
+    defocus_occlusion=True,
+    response_table=(0.0, 0.125, 1.0),
+    read_noise_fixed=False,
+    dsnu=(0.5, 1e-7, 3.0),
+    full_well=12e3,
+    black_level=0.0625,
+    bit_depth=12,
+    bayer_pattern='gbrg',
+    demosaic='bilinear',
+    color_matrix=(1.5, -0.5, 0.0, 0.0, 1.0, 0.0, -0.1, -0.2, 1.3),
+    shutter_mode='rolling',
+    readout_time=0.02,
     settings=CameraSettings(1.8, 1e-5, 640.0, 0.0125, math.inf),
 )
 
@@ -136,6 +152,19 @@ def test_numbers_without_a_point_are_numbers(tmp_path: Path, document: dict) -> 
     assert sensor.aggregator_gain == 2e8
 
 
+def test_a_file_of_the_first_schema_has_the_defaults_of_what_it_lacks(
+    tmp_path: Path, document: dict
+) -> None:
+    document['schema'] = FIRST_SCHEMA
+    document['parameters']['read_noise']['value'] = [1.0, 2.0, 3.0]
+    with pytest.raises(ValueError, match='unknown keys aperture_blades'):
+        SensorModel.load(write(tmp_path / 'mixed.yaml', document))
+    for name in SINCE_2:
+        del document['parameters'][name]
+    sensor = SensorModel.load(write(tmp_path / 'old.yaml', document))
+    assert sensor == SensorModel(read_noise=(1.0, 2.0, 3.0)) and sensor.read_noise_fixed
+
+
 def broken(document: dict, where: str, key: str, value: object) -> dict:
     if value is None:
         del document[where][key]
@@ -170,7 +199,7 @@ def test_bad_yaml_is_refused(
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize('content', [None, [1, 2], {'schema': 'diffphyscam_ros/sensor_model/2'}])
+@pytest.mark.parametrize('content', [None, [1, 2], {'schema': 'diffphyscam_ros/sensor_model/3'}])
 def test_another_schema_is_refused(tmp_path: Path, content: object) -> None:
     with pytest.raises(ValueError, match='this version reads'):
         SensorModel.load(write(tmp_path / 'other.yaml', content))
@@ -246,6 +275,17 @@ def test_json_with_bad_values_is_refused(tmp_path: Path) -> None:
         ({'distortion_coefficients': (0.1, 0.2)}, 'k1, k2, p1, p2, k3'),
         ({'distortion_model': 'fov'}, "'fov'.*plumb_bob"),
         ({'response_type': 'gamma', 'response_gamma': 0.0}, 'response_gamma = 0.0'),
+        ({'bit_depth': 7}, 'bit_depth = 7: must be 8 to 16, or 0'),
+        ({'bayer_pattern': 'rgbg'}, "bayer_pattern = 'rgbg'.*rggb"),
+        ({'full_well': 0.0}, 'full_well = 0.0.*> 0.*or null'),
+        ({'black_level': 1.0}, 'black_level = 1.0.*<= 0.9'),
+        ({'color_matrix': (1.0, 0.0, 0.0)}, 'color_matrix.*9 numbers'),
+        ({'response_table': (0.5,)}, 'response_table.*at least 2'),
+        ({'response_table': (0.0, 0.6, 0.5)}, 'response_table.*never fall'),
+        ({'hot_pixel_fraction': -0.1}, 'hot_pixel_fraction = -0.1'),
+        ({'prnu': (0.1, -0.1, 0.1)}, 'prnu'),
+        ({'vignetting_map': (1.0,) * 6, 'vignetting_map_columns': 4}, '6 values.* = 4'),
+        ({'vignetting_model': 'map'}, 'vignetting_map must not be empty'),
         ({'settings': {'aperture': 2.0}}, 'must be CameraSettings'),
     ],
 )
@@ -285,12 +325,21 @@ def test_presets_expose_a_white_diffuser_well(name: str) -> None:
         sensor.dark_current,
     )
     kind, gains, biases = sensor.response_type, sensor.response_gains, sensor.response_biases
-    digital = respond(electrons, s.iso, kind, gains, biases, sensor.response_gamma)
+    digital = respond(
+        electrons,
+        s.iso,
+        kind,
+        gains,
+        biases,
+        sensor.response_gamma,
+        table=sensor.response_table,
+    )
     assert 0.3 < digital.mean() < 0.75 and digital.max() < 0.95
 
 
 def test_the_issue_s_presets_are_there() -> None:
     wanted = {'bfs_u3_31s4c_5mm', 'bfs_u3_31s4c_12mm', 'generic_vga', 'ideal_pinhole'}
+    wanted |= {'large_sensor', 'bayer_webcam'}
     assert wanted <= set(preset_names())
     with pytest.raises(ValueError, match=r'no camera preset .*generic_vga'):
         SensorModel.preset('polaroid')
