@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 import threading
+import time
 
 import numpy as np
 import torch
@@ -17,6 +18,13 @@ from visualization_msgs.msg import Marker
 
 from diffphyscam_ros.nodes.marker_drawing import draw, Drawing, MarkerError
 from diffphyscam_ros.nodes.marker_meshes import ResourceCache
+from diffphyscam_ros.nodes.marker_tracks import (
+    followed_by,
+    FramePaths,
+    MarkerTrack,
+    same_shape,
+    StampedPath,
+)
 from diffphyscam_ros.nodes.pose_math import Matrix
 from diffphyscam_ros.nodes.tf_buffer import frame_name, TransformError
 from diffphyscam_ros.nodes.tf_listener import Transforms
@@ -36,6 +44,7 @@ class _Entry:
     :param stamp: ns at which the frame is looked up, 0 = the latest.
     :param expires: ns, or None for ever.
     :param place: (4, 4) world from the frame of the header, None while TF does not know it.
+    :param track: where it was before, None while that is not kept.
     """
 
     drawing: Drawing
@@ -46,6 +55,7 @@ class _Entry:
     expires: int | None
     place: Matrix | None = None
     instances: tuple[Instance, ...] = ()
+    track: MarkerTrack | None = None
 
 
 @dataclass(frozen=True)
@@ -58,11 +68,16 @@ class MarkerView:
 
 
 class MarkerScene:
-    """Keeps the markers; ``apply`` and ``view`` may be called from two threads."""
+    """Keeps the markers; ``apply`` and ``view`` may be called from two threads.
+
+    ``memory`` says for how long, in ns, it is remembered where they were; 0 = not at all.
+    """
 
     def __init__(self) -> None:
         """Start empty."""
+        self.memory = 0
         self._lock = threading.Lock()
+        self._heard = threading.Condition(self._lock)
         self._entries: dict[Key, _Entry] = {}
         self._rejected: dict[Key, str] = {}
         self._waiting: dict[Key, str] = {}
@@ -120,9 +135,13 @@ class MarkerScene:
             now + lifetime if lifetime > 0 else None,
         )
         with self._lock:
+            if self.memory > 0:
+                entry.track = _continued(previous, entry)
+                entry.track.add(stamp, now, drawing.pose)
             self._entries[key] = entry
             self._rejected.pop(key, None)
             self._stale = True
+            self._heard.notify_all()
 
     def _remove(self, keys: list[Key]) -> None:
         with self._lock:
@@ -147,28 +166,69 @@ class MarkerScene:
         :param now: ns, at which lifetimes are looked at and locked frames are placed.
         """
         with self._lock:
-            expired = [
-                key
-                for key, item in self._entries.items()
-                if item.expires is not None and item.expires <= now
-            ]
-            for key in expired:
-                del self._entries[key]
-            changed = self._stale or bool(expired)
-            self._waiting = {}
-            for key, item in self._entries.items():
-                if item.place is None or item.locked:
-                    changed |= self._place(key, item, now, world, transforms)
-            if changed:
-                self._view = self._compose()
-                self._stale = False
-            return self._view
+            return self._renew(now, world, transforms)
+
+    def moving_view(
+        self, first: int, last: int, world: str, transforms: Transforms
+    ) -> tuple[MarkerView, dict[int, StampedPath]]:
+        """Return what is shown at the middle of a span in ns, and what moves during it.
+
+        :returns: ``view`` of the middle, and by their index the poses over time of those of its
+            instances that move, or stand elsewhere now than then.
+        """
+        with self._lock:
+            view = self._renew((first + last) // 2, world, transforms)
+            frames = FramePaths(world, transforms, first, last)
+            paths: dict[int, StampedPath] = {}
+            index = 0
+            for item in self._entries.values():
+                path = None if item.place is None else _path(item, first, last, frames)
+                if path is not None:
+                    for number, part in enumerate(item.drawing.parts):
+                        paths[index + number] = followed_by(path, part.pose)
+                index += 0 if item.place is None else len(item.instances)
+            return view, paths
+
+    def wait(self, stamp: int, timeout: float) -> None:
+        """Wait, for at most so many s, for newer poses of markers that are on the move."""
+        deadline = time.monotonic() + timeout
+        with self._heard:
+            while any(
+                item.track is not None and item.track.awaits(stamp)
+                for item in self._entries.values()
+            ):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return
+                self._heard.wait(left)
+
+    def _renew(self, now: int, world: str, transforms: Transforms) -> MarkerView:
+        """Return what is shown; the lock is held."""
+        expired = [
+            key
+            for key, item in self._entries.items()
+            if item.expires is not None and item.expires <= now
+        ]
+        for key in expired:
+            del self._entries[key]
+        changed = self._stale or bool(expired)
+        self._waiting = {}
+        for key, item in self._entries.items():
+            if item.place is None or item.locked:
+                changed |= self._place(key, item, now, world, transforms)
+        if changed:
+            self._view = self._compose()
+            self._stale = False
+        return self._view
 
     def _place(
         self, key: Key, entry: _Entry, now: int, world: str, transforms: Transforms
     ) -> bool:
         """Find where the marker's frame is; return whether it moved."""
         before = entry.place
+        if entry.track is not None:
+            frame = '' if entry.locked else entry.frame
+            entry.track.place(frame, world, transforms, self.memory)
         if not entry.frame or entry.frame == frame_name(world):
             entry.place = np.eye(4)
         else:
@@ -221,6 +281,7 @@ class MarkerScene:
             for item in self._entries.values():
                 item.place = None
                 item.stamp = 0
+                item.track = None
                 if item.expires is not None:
                     item.expires = now + item.lifetime
             self._stale = True
@@ -230,3 +291,26 @@ class MarkerScene:
         with self._lock:
             both = {**self._rejected, **self._waiting}
         return [f'{key[0]}/{key[1]}: {reason}' for key, reason in both.items()]
+
+
+def _continued(previous: _Entry | None, entry: _Entry) -> MarkerTrack:
+    """Return the track of the marker that an entry replaces, where that is the same thing."""
+    if (
+        previous is None
+        or previous.track is None
+        or (previous.frame, previous.locked) != (entry.frame, entry.locked)
+        or not same_shape(previous.drawing, entry.drawing)
+    ):
+        return MarkerTrack()
+    return previous.track
+
+
+def _path(item: _Entry, first: int, last: int, frames: FramePaths) -> StampedPath | None:
+    """Return how a marker moves; None where it stands where it is shown."""
+    own = None if item.track is None else item.track.path(first, last)
+    if item.locked and frames.moves(item.frame):
+        return frames.path(item.frame, item.drawing.pose if own is None else own)
+    if own is None or not item.locked or item.place is None:
+        return own
+    place = item.place
+    return lambda stamps: place @ own(stamps)

@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from visualization_msgs.msg import Marker
 
 from diffphyscam_ros.nodes.marker_scene import MarkerScene, MarkerView
+from diffphyscam_ros.nodes.marker_tracks import relative
 from diffphyscam_ros.nodes.parameter import ParameterError
 from diffphyscam_ros.nodes.tf_listener import Transforms
 from diffphyscam_ros.nodes.urls import resolve_url
+from diffphyscam_ros.render.image_motion import MovingScene
 from diffphyscam_ros.scene.load import default_light, load_scene
 from diffphyscam_ros.scene.types import Environment, Scene
 
@@ -52,7 +54,20 @@ class SceneSource:
     def at(self, now: int, world: str) -> Scene:
         """Return the scene at a time in ns; the same object again while nothing changes."""
         file = self.file
-        view = self.markers.view(now, world, self._transforms)
+        return self._joined_with(file, self.markers.view(now, world, self._transforms))
+
+    def over(self, first: int, last: int, world: str) -> MovingScene:
+        """Return the scene at the middle of a span in ns, and how its markers move in it."""
+        file, middle = self.file, (first + last) // 2
+        view, found = self.markers.moving_view(first, last, world, self._transforms)
+        scene = self._joined_with(file, view)
+        offset = len(file.instances)
+        paths = {offset + index: relative(path, middle) for index, path in found.items()}
+        if not paths:
+            return MovingScene(scene)
+        return MovingScene(MovingScene(scene, paths).at(0.0), paths)
+
+    def _joined_with(self, file: Scene, view: MarkerView) -> Scene:
         if self._joined is None or self._joined[0] is not file or self._joined[1] is not view:
             self._joined = (file, view, self._join(file, view))
         return self._joined[2]

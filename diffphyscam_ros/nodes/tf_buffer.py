@@ -10,15 +10,33 @@ import threading
 import time
 
 import numpy as np
+import numpy.typing as npt
 
-from diffphyscam_ros.nodes.pose_math import interpolate, inverse, Matrix
+from diffphyscam_ros.nodes.pose_math import (
+    interpolate,
+    interpolate_many,
+    inverse,
+    inverse_many,
+    Matrix,
+    screw_poses,
+    Twist,
+)
 from diffphyscam_ros.nodes.units import NANOSECONDS_PER_SECOND
+
+Stamps = npt.NDArray[np.int64]
 
 CACHE_TIME = 10 * NANOSECONDS_PER_SECOND
 """How long dynamic poses are kept, as in tf2."""
 
 LIVE_SECONDS = 1.0
 """A source that spoke within this time is expected to speak again, and worth waiting for."""
+
+
+EXTRAPOLATED = NANOSECONDS_PER_SECOND // 10
+"""The longest way beyond the newest pose that a twist is followed."""
+
+LONGEST_TWIST = NANOSECONDS_PER_SECOND
+"""Between poses farther apart a twist says nothing."""
 
 
 class TransformError(LookupError):
@@ -31,23 +49,41 @@ class PoseHistory:
 
     stamps: list[int] = field(default_factory=list)
     poses: list[Matrix] = field(default_factory=list)
+    twists: list[Twist | None] = field(default_factory=list)
     heard: float = -np.inf  # time.monotonic() of the last arrival
 
-    def add(self, stamp: int, pose: Matrix) -> None:
-        """Keep a pose; late ones are sorted in, one of the same stamp is replaced."""
+    def add(self, stamp: int, pose: Matrix, twist: Twist | None = None) -> None:
+        """Keep a pose; late ones are sorted in, one of the same stamp is replaced.
+
+        :param twist: (6,) of the frame in its own axes, where it is known.
+        """
         self.heard = time.monotonic()
+        if twist is not None and not twist.any():
+            twist = None
         if self.stamps and stamp < self.stamps[-1] - CACHE_TIME:  # the clock was set back
-            self.stamps.clear()
-            self.poses.clear()
+            self._empty()
         index = bisect.bisect_left(self.stamps, stamp)
         if index < len(self.stamps) and self.stamps[index] == stamp:
-            self.poses[index] = pose
+            self.poses[index], self.twists[index] = pose, twist
             return
         self.stamps.insert(index, stamp)
         self.poses.insert(index, pose)
-        expired = bisect.bisect_left(self.stamps, self.stamps[-1] - CACHE_TIME)
+        self.twists.insert(index, twist)
+        self.forget(self.stamps[-1] - CACHE_TIME)
+
+    def forget(self, stamp: int) -> None:
+        """Drop what is older than a stamp."""
+        expired = bisect.bisect_left(self.stamps, stamp)
         if expired:
-            del self.stamps[:expired], self.poses[:expired]
+            del self.stamps[:expired], self.poses[:expired], self.twists[:expired]
+
+    def window(self, first: int, last: int) -> PoseHistory:
+        """Return a copy of what the poses from a first to a last stamp rest on."""
+        low = max(bisect.bisect_right(self.stamps, first) - 1, 0)
+        high = bisect.bisect_left(self.stamps, last) + 1
+        return PoseHistory(
+            self.stamps[low:high], self.poses[low:high], self.twists[low:high], self.heard
+        )
 
     def at(self, stamp: int) -> Matrix:
         """Return the pose at a time: interpolated, or the nearest outside the recorded span.
@@ -57,6 +93,9 @@ class PoseHistory:
         if not self.stamps:
             raise TransformError('no pose was received')
         index = bisect.bisect_left(self.stamps, stamp)
+        if any(twist is not None for twist in self.twists[max(index - 1, 0) : index + 1]):
+            pose: Matrix = self.at_many(np.array([stamp]))[0]
+            return pose
         if index == 0:
             return self.poses[0]
         if index == len(self.stamps):
@@ -64,6 +103,43 @@ class PoseHistory:
         before, after = self.stamps[index - 1], self.stamps[index]
         fraction = (stamp - before) / (after - before)
         return interpolate(self.poses[index - 1], self.poses[index], fraction)
+
+    def at_many(self, stamps: Stamps, longest: int | None = None) -> Matrix:
+        """Return the poses (n, 4, 4) at times (n,).
+
+        Twists lead from a pose to the next, by whatever angle, and for ``EXTRAPOLATED`` beyond
+        the newest one; without them it stands there.
+
+        :param longest: ns; between poses farther apart the earlier one holds.
+        :raises TransformError: where nothing was recorded.
+        """
+        if not self.stamps:
+            raise TransformError('no pose was received')
+        near = self.window(int(stamps.min()), int(stamps.max()))
+        if len(near.stamps) == 1 and near.twists[0] is None:
+            return np.broadcast_to(near.poses[0], (len(stamps), 4, 4))
+        known = np.array(near.stamps)
+        poses = np.stack(near.poses)
+        before = np.clip(np.searchsorted(known, stamps, side='right') - 1, 0, None)
+        after = np.minimum(before + 1, len(known) - 1)
+        span = known[after] - known[before]
+        past = np.maximum(stamps - known[before], 0)  # none before the oldest
+        if longest is not None:
+            past = np.where(span > longest, 0, past)
+        share = np.where(span > 0, past / np.maximum(span, 1), 0.0)
+        if all(twist is None for twist in near.twists):
+            return interpolate_many(poses[before], poses[after], share)
+        twists = np.stack([np.zeros(6) if twist is None else twist for twist in near.twists])
+        mean = (twists[before] + twists[after]) / 2.0
+        mean[span > LONGEST_TWIST] = 0.0
+        screws = mean * (span[:, None] / NANOSECONDS_PER_SECOND)
+        result = interpolate_many(poses[before], poses[after], share, screws)
+        beyond = stamps > known[-1]
+        if beyond.any():
+            further = np.minimum(stamps[beyond] - known[-1], EXTRAPOLATED)
+            way = twists[-1] * (further[:, None] / NANOSECONDS_PER_SECOND)
+            result[beyond] = poses[-1] @ screw_poses(way)
+        return result
 
     def newest(self) -> int | None:
         """Return the latest stamp."""
@@ -75,9 +151,13 @@ class PoseHistory:
 
     def clear(self) -> None:
         """Forget everything, as when the clock was set back."""
+        self._empty()
+        self.heard = -np.inf
+
+    def _empty(self) -> None:
         self.stamps.clear()
         self.poses.clear()
-        self.heard = -np.inf
+        self.twists.clear()
 
 
 def wait_for_newer(
@@ -167,6 +247,21 @@ class TransformBuffer:
                 descent = edge.history.at(stamp) @ descent
             newest = min((item.newest() or 0 for item in moving), default=None)
             return inverse(descent) @ pose, newest
+
+    def lookup_many(self, target: str, source: str, stamps: Stamps) -> Matrix:
+        """Return target_from_source at times (n,), (n, 4, 4); nothing is waited for.
+
+        :raises TransformError: as ``lookup``.
+        """
+        target, source = frame_name(target), frame_name(source)
+        with self._changed:
+            ends = []
+            for edges in self._path(target, source):
+                pose = np.broadcast_to(np.eye(4), (len(stamps), 4, 4))
+                for edge in edges:
+                    pose = edge.history.at_many(stamps) @ pose
+                ends.append(pose)
+        return inverse_many(ends[0]) @ ends[1]
 
     def _path(self, target: str, source: str) -> tuple[list[_Edge], list[_Edge]]:
         """Return the edges from the target, and from the source, up to where they meet."""

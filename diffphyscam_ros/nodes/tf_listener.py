@@ -7,13 +7,19 @@ import importlib
 import time
 from typing import Any, Protocol
 
+import numpy as np
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 
 from diffphyscam_ros.nodes.pose_math import Matrix, matrix_from_message
-from diffphyscam_ros.nodes.tf_buffer import LIVE_SECONDS, TransformBuffer, TransformError
+from diffphyscam_ros.nodes.tf_buffer import (
+    LIVE_SECONDS,
+    Stamps,
+    TransformBuffer,
+    TransformError,
+)
 
 STATIC_QOS = QoSProfile(
     depth=100,
@@ -30,6 +36,9 @@ class Transforms(Protocol):
         self, target: str, source: str, stamp: int, timeout: float = 0.0
     ) -> tuple[Matrix, int | None]:
         """See ``TransformBuffer.lookup``."""
+
+    def lookup_many(self, target: str, source: str, stamps: Stamps) -> Matrix:
+        """See ``TransformBuffer.lookup_many``."""
 
     def add(self, parent: str, child: str, stamp: int, pose: Matrix, static: bool = False) -> None:
         """See ``TransformBuffer.add``."""
@@ -71,6 +80,10 @@ class Tf2Transforms:
             return matrix_from_message(latest.transform), newest
         except self._tf2.TransformException as error:
             raise TransformError(str(error)) from None
+
+    def lookup_many(self, target: str, source: str, stamps: Stamps) -> Matrix:
+        """Return the same as ``TransformBuffer.lookup_many``."""
+        return np.stack([self.lookup(target, source, int(stamp))[0] for stamp in stamps])
 
     def _live(self, key: tuple[str, str], newest: int) -> bool:
         """Return whether the newest stamp has changed within the last second."""
