@@ -202,8 +202,8 @@ def add_noise(
     deviate of its own. ξ₁ depends on (seed, frame_number); ξ₂, ξ_p, ξ_d and h only on
     fixed_pattern_seed: they are the same in every frame of one sensor. Picture i of a batch,
     counted over all leading dimensions, has the noise of frame frame_number + i. Differentiable
-    in X and every number but hot_pixel_fraction, with ξ and h held fixed; the gradient of the
-    root is taken as 0 where it is 0.
+    in X and every number but hot_pixel_fraction, with ξ and h held fixed; the gradient of √Y is
+    taken as 0 at and below Y = 0.
 
     :param electrons: X, (..., H, W, C).
     :param shot_noise_gain: n_s, one for each channel, √electrons; 1 = photons.
@@ -256,7 +256,9 @@ def _temporal(
         return electrons
     gain = per_channel(shot_noise_gain, electrons)
     if reads:
-        variance = gain**2 * electrons.clamp(min=0.0) + per_channel(read_noise, electrons) ** 2
+        # Not a clamp, whose gradient at 0 is 1: with little read noise the root is steep there.
+        lit = torch.where(electrons > 0, electrons, 0.0)
+        variance = gain**2 * lit + per_channel(read_noise, electrons) ** 2
         size = _safe_sqrt(variance.clamp(max=_MOST_VARIANCE))
     else:
         size = gain * _safe_sqrt(electrons)

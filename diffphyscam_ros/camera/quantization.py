@@ -14,7 +14,7 @@ def quantize(value: torch.Tensor, bit_depth: int) -> torch.Tensor:
     Rounding is flat almost everywhere: its gradient is passed as if it were not there
     (straight-through).
 
-    :param value: any shape, floating point.
+    :param value: (..., H, W, C), floating point.
     :param bit_depth: n, 1 to 16, or 0 to leave the values alone.
     :raises ValueError: for another number of bits.
     """
