@@ -29,7 +29,11 @@ from diffphyscam_ros.nodes.frame_loop import FrameLoop, SAY_AGAIN, time_message
 from diffphyscam_ros.nodes.parameter import ParameterError
 from diffphyscam_ros.nodes.parameter_server import ParameterServer
 from diffphyscam_ros.nodes.picture_taker import PictureTaker
-from diffphyscam_ros.nodes.pose_math import matrix_from_message, matrix_from_pose
+from diffphyscam_ros.nodes.pose_math import (
+    matrix_from_message,
+    matrix_from_pose,
+    twist_from_message,
+)
 from diffphyscam_ros.nodes.pose_source import PoseSource
 from diffphyscam_ros.nodes.publishers import FramePublishers
 from diffphyscam_ros.nodes.scene_source import load_scene_file, SceneSource
@@ -181,6 +185,7 @@ class CameraNode(ParameterServer):
                 message.header.frame_id,
                 message.child_frame_id,
                 pose,
+                twist_from_message(message.twist.twist),
             )
 
         self._take_pose('~/camera_odom', take)
@@ -277,7 +282,7 @@ class CameraNode(ParameterServer):
         scene = self._shown()
         seconds = time.monotonic()
         name = self.get_fully_qualified_name().lstrip('/')
-        rate = min(now.number('frame_rate'), 1.0 / float(now.settings.exposure_time))
+        rate = 1e9 / now.frame_period
         renderer = self._taker.renderer
         self._diagnostics.publish(
             diagnostics.array(

@@ -13,6 +13,7 @@ from pathlib import Path
 import re
 from typing import Any, cast
 
+from diffphyscam_ros.camera.capture import readout_time
 from diffphyscam_ros.camera.lens_models import COEFFICIENTS
 from diffphyscam_ros.camera.presets import preset_names
 from diffphyscam_ros.camera.sensor_model import SensorModel
@@ -27,6 +28,7 @@ from diffphyscam_ros.nodes.units import (
     gain_from_iso,
     iso_from_gain,
     microseconds_from_seconds,
+    nanoseconds_from_seconds,
     seconds_from_microseconds,
 )
 from diffphyscam_ros.nodes.urls import resolve_url
@@ -87,6 +89,24 @@ class Configuration:
             for stage in STAGES
             if stage not in STAGE_SWITCHES or self.flag(STAGE_SWITCHES[stage])
         )
+
+    @functools.cached_property
+    def exposure_span(self) -> int:
+        """From the start of the first row's exposure to the end of the last row's, ns.
+
+        Without ``enable_motion_blur`` a picture is of one moment, and all rows are one.
+        """
+        span = float(self.settings.exposure_time)
+        if self.flag('enable_motion_blur'):
+            span += float(readout_time(self.sensor))
+        return nanoseconds_from_seconds(span)
+
+    @functools.cached_property
+    def frame_period(self) -> int:
+        """From one frame to the next, ns: no row is exposed or read out for two at once."""
+        exposure = float(self.settings.exposure_time)
+        readout = float(readout_time(self.sensor))
+        return nanoseconds_from_seconds(max(1.0 / self.number('frame_rate'), exposure, readout))
 
     @functools.cached_property
     def default_pose(self) -> Matrix | None:

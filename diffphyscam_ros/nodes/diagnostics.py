@@ -35,6 +35,12 @@ def frame_status(
     elif (report.pose_age or 0.0) > OLDEST_POSE:
         level = DiagnosticStatus.WARN
         message = f'the camera pose is {report.pose_age:.1f} s old'
+    elif report.blur is not None and report.blur.samples < report.blur.wanted:
+        level = DiagnosticStatus.WARN
+        message = (
+            f'motion of {report.blur.motion:.0f} px in one exposure: smooth blur needs '
+            f'motion_blur_samples = {report.blur.wanted}'
+        )
     values = {
         'frame rate [Hz]': f'{report.rate:.2f}',
         'frame rate asked for [Hz]': f'{wanted_rate:.2f}',
@@ -45,6 +51,11 @@ def frame_status(
         'pose source': report.pose_source or 'none yet',
         'pose age [s]': 'static' if report.pose_age is None else f'{report.pose_age:.3f}',
     }
+    if report.blur is not None:
+        values |= {
+            'motion in one exposure [px]': f'{report.blur.motion:.1f}',
+            'renderings of one picture': str(report.blur.samples),
+        }
     if report.exposure is not None:
         values |= {
             'mean level [%]': f'{100 * report.exposure.mean_level:.1f}',

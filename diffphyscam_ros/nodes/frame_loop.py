@@ -20,8 +20,9 @@ from diffphyscam_ros.nodes.conversions import camera_info, encode, encode_depth,
 from diffphyscam_ros.nodes.delay_line import DelayLine
 from diffphyscam_ros.nodes.frame_statistics import FrameStatistics
 from diffphyscam_ros.nodes.frame_timer import FrameTimer
-from diffphyscam_ros.nodes.picture_taker import PictureTaker
-from diffphyscam_ros.nodes.pose_source import CameraPose, PoseConfig, PoseSource
+from diffphyscam_ros.nodes.marker_tracks import relative
+from diffphyscam_ros.nodes.picture_taker import Picture, PictureTaker
+from diffphyscam_ros.nodes.pose_source import CameraMotion, CameraPose, PoseConfig, PoseSource
 from diffphyscam_ros.nodes.publishers import (
     COMPRESSED,
     DEPTH,
@@ -37,6 +38,7 @@ from diffphyscam_ros.nodes.units import nanoseconds_from_seconds, NANOSECONDS_PE
 
 LONGEST_WAIT = 0.05  # s, after which parameters and clock are looked at again
 SETTLING = 0.5  # s, the longest wait of a change for the frame that is being taken
+REMEMBERED = NANOSECONDS_PER_SECOND  # before an exposure, of where markers were
 SAY_AGAIN = 5.0  # s between two log lines on the same trouble
 
 
@@ -139,9 +141,8 @@ class FrameLoop:
     def _step(self) -> float:
         """Take a frame if one is due; return for how many seconds there is nothing to do."""
         configuration = self._configuration()
-        exposure = nanoseconds_from_seconds(float(configuration.settings.exposure_time))
-        period = nanoseconds_from_seconds(1.0 / configuration.number('frame_rate'))
-        period = max(period, exposure)
+        period = configuration.frame_period
+        exposure = configuration.exposure_span
         now = self._now()
         if self._clock.ros_time_is_active and now == 0:
             self.wanted = self._is_wanted(self._publishers.wanted(), configuration)
@@ -178,17 +179,11 @@ class FrameLoop:
     ) -> None:
         began = time.perf_counter()
         middle = (start + end) // 2
-        pose = self._pose_at(middle, end, configuration)
-        if pose is None:
+        with_depth = bool({DEPTH, DEPTH_INFO} & wanted)
+        taken = self._expose(configuration, start, end, with_depth)
+        if taken is None:
             return
-        scene = self._scene.at(middle, configuration.text('world_frame'))
-        picture = self._taker.take(
-            configuration,
-            scene,
-            pose.matrix,
-            self._frame_number,
-            with_depth=bool({DEPTH, DEPTH_INFO} & wanted),
-        )
+        picture, pose = taken
         stamp = {'start': start, 'mid': middle, 'end': end}[configuration.text('stamp_mode')]
         header = Header(stamp=time_message(stamp), frame_id=configuration.frame_id)
         image, statistics = None, None
@@ -206,23 +201,43 @@ class FrameLoop:
         )
         self._frame_number += 1
         self.problem = ''
-        self.statistics.add(render_ms, statistics, pose.source, pose.age, skipped)
+        self.statistics.add(render_ms, statistics, pose.source, pose.age, skipped, picture.blur)
         self._delay.put(end + self._latency(configuration), lambda: self._publish(messages))
 
-    def _pose_at(self, stamp: int, end: int, configuration: Configuration) -> CameraPose | None:
-        # A frame that is late already has done a part of its waiting.
-        late = max(self._now() - end, 0) * 1e-9
+    def _expose(
+        self, configuration: Configuration, start: int, end: int, with_depth: bool
+    ) -> tuple[Picture, CameraPose | CameraMotion] | None:
+        """Take the picture of an exposure; None where the pose is not known."""
+        middle, world = (start + end) // 2, configuration.text('world_frame')
+        blurred = configuration.flag('enable_motion_blur')
+        self._scene.markers.memory = REMEMBERED + 2 * (end - start) if blurred else 0
         config = PoseConfig(
-            configuration.text('world_frame'),
+            world,
             configuration.frame_id,
             configuration.default_pose,
-            max(configuration.number('tf_timeout') - late, 0.0),
+            self._patience(configuration, end),
         )
+        number = self._frame_number
         try:
-            return self._pose.at(stamp, config)
+            if not blurred:
+                pose = self._pose.at(middle, config)
+                scene = self._scene.at(middle, world)
+                return self._taker.take(
+                    configuration, scene, pose.matrix, number, with_depth
+                ), pose
+            motion = self._pose.over(start, end, config)
         except TransformError as error:
             self._say(str(error))
             return None
+        self._scene.markers.wait(end, self._patience(configuration, end))
+        moving = self._scene.over(start, end, world)
+        path = relative(motion.at, middle)
+        return self._taker.take_moving(configuration, moving, path, number, with_depth), motion
+
+    def _patience(self, configuration: Configuration, end: int) -> float:
+        """Return how long a pose is waited for; late frames have done a part of their waiting."""
+        late = max(self._now() - end, 0) * 1e-9
+        return max(configuration.number('tf_timeout') - late, 0.0)
 
     def _metadata(
         self,

@@ -11,6 +11,7 @@ import time
 import numpy as np
 
 from diffphyscam_ros.nodes.conversions import Statistics
+from diffphyscam_ros.nodes.picture_taker import Blur
 
 WINDOW = 5.0  # s
 
@@ -31,6 +32,7 @@ class FrameReport:
     exposure: Statistics | None
     pose_age: float | None
     pose_source: str
+    blur: Blur | None = None
 
 
 class FrameStatistics:
@@ -44,6 +46,7 @@ class FrameStatistics:
         self._skipped = 0
         self._exposure: Statistics | None = None
         self._pose: tuple[str, float | None] = ('', None)
+        self._blur: Blur | None = None
 
     def add(
         self,
@@ -52,6 +55,7 @@ class FrameStatistics:
         pose_source: str,
         pose_age: float | None,
         skipped: int,
+        blur: Blur | None = None,
     ) -> None:
         """Take note of a frame."""
         now = time.monotonic()
@@ -61,6 +65,7 @@ class FrameStatistics:
             self._skipped += skipped
             self._exposure = exposure or self._exposure
             self._pose = (pose_source, pose_age)
+            self._blur = blur
             self._forget(now)
 
     def _forget(self, now: float) -> None:
@@ -83,4 +88,5 @@ class FrameStatistics:
                 self._exposure,
                 self._pose[1],
                 self._pose[0],
+                self._blur,
             )

@@ -308,6 +308,24 @@ _TABLE: tuple[Parameter, ...] = (
     Parameter('enable_vignetting', 'bool', True, '', 'Darker corners.'),
     Parameter('enable_defocus', 'bool', True, '', 'Blur of what is out of focus.'),
     Parameter('enable_glare', 'bool', True, '', 'Light that the lens scatters widely.'),
+    Parameter(
+        'enable_motion_blur',
+        'bool',
+        False,
+        '',
+        'Blur of what moves during the exposure, and the rolling shutter; without it a picture '
+        'is of one moment, that at mid-exposure.',
+    ),
+    Parameter(
+        'motion_blur_samples',
+        'integer',
+        17,
+        '',
+        'The most renderings of one picture; less motion takes fewer, none takes one. An even '
+        'number counts as the next lower one.',
+        low=3,
+        high=1001,
+    ),
     Parameter('enable_noise', 'bool', True, '', 'Noise of photons and electronics.'),
     Parameter(
         'noise_seed',

@@ -12,13 +12,31 @@ import numpy.typing as npt
 import torch
 
 from diffphyscam_ros.camera.distortion import distortion_map, nearest_pixels
+from diffphyscam_ros.camera.frame import Frame
 from diffphyscam_ros.camera.intrinsics import Intrinsics
 from diffphyscam_ros.camera.physical_camera import PhysicalCamera
 from diffphyscam_ros.camera.sensor_model import SensorModel
 from diffphyscam_ros.nodes.camera_state import Configuration
 from diffphyscam_ros.nodes.pose_math import Matrix
+from diffphyscam_ros.render.exposure import expose_scene
+from diffphyscam_ros.render.image_motion import MovingScene, Path
+from diffphyscam_ros.render.radiance import Radiance
 from diffphyscam_ros.render.renderer import Renderer
 from diffphyscam_ros.scene.types import Scene
+
+
+@dataclass(frozen=True)
+class Blur:
+    """How the motion during an exposure was drawn.
+
+    :param motion: px, of the fastest visible point.
+    :param samples: how many renderings the picture is the mean of.
+    :param wanted: how many the motion asked for.
+    """
+
+    motion: float
+    samples: int
+    wanted: int
 
 
 @dataclass(frozen=True)
@@ -28,10 +46,12 @@ class Picture:
     :param image: (H, W, 3) float32 digital values in [0, 1].
     :param depth: (H, W) float32 z-depth in m of the same pixels, inf where nothing was hit, NaN
         where the lens sees past what was rendered; None where it was not asked for.
+    :param blur: of a picture of things that may move.
     """
 
     image: npt.NDArray[np.float32]
     depth: npt.NDArray[np.float32] | None
+    blur: Blur | None = None
 
 
 class PictureTaker:
@@ -70,9 +90,41 @@ class PictureTaker:
         settings = configuration.settings
         radiance = self.renderer(scene, source, torch.from_numpy(pose))
         frame = camera(radiance.color, radiance.depth, settings, frame_number)
+        return self._picture(configuration, frame, radiance, with_depth)
+
+    @torch.inference_mode()
+    def take_moving(
+        self,
+        configuration: Configuration,
+        scene: MovingScene,
+        pose: Path,
+        frame_number: int,
+        with_depth: bool = False,
+    ) -> Picture:
+        """Render a scene that may move during the exposure, as often as its motion needs.
+
+        :param pose: world_from_camera over time. The depth is that of mid-exposure.
+        """
+        camera, _ = self._camera_for(configuration)
+        settings = configuration.settings
+        most = int(configuration.number('motion_blur_samples'))
+        seen = expose_scene(self.renderer, camera, scene, pose, settings, most)
+        radiance = seen.radiance
+        if seen.irradiance is None:
+            frame = camera(radiance.color, radiance.depth, settings, frame_number)
+        else:
+            frame = camera.sense(seen.irradiance, settings, frame_number)
+        picture = self._picture(configuration, frame, radiance, with_depth)
+        blur = Blur(seen.motion, seen.samples, seen.wanted)
+        return dataclasses.replace(picture, blur=blur)
+
+    def _picture(
+        self, configuration: Configuration, frame: Frame, radiance: Radiance, with_depth: bool
+    ) -> Picture:
+        camera, source = self._camera_for(configuration)
         depth = None
         if with_depth:
-            target = camera.sensor.intrinsics(settings)
+            target = camera.sensor.intrinsics(configuration.settings)
             depth = _depth_picture(radiance.depth.cpu().numpy(), camera, source, target)
         return Picture(frame.image.cpu().numpy(), depth)
 

@@ -66,6 +66,16 @@ def matrix_from_message(pose: Any, zero_is_identity: bool = False) -> Matrix:
     )
 
 
+def twist_from_message(twist: Any) -> Twist | None:
+    """Return the six numbers of a geometry_msgs Twist; None where they say nothing.
+
+    That is where all are zero, as from those who do not know it, or one is not finite.
+    """
+    linear, angular = twist.linear, twist.angular
+    numbers = np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
+    return numbers if numbers.any() and np.isfinite(numbers).all() else None
+
+
 def inverse(pose: Matrix) -> Matrix:
     """Return the inverse of a rigid pose."""
     result = np.eye(4)

@@ -205,8 +205,16 @@ PROBES = {
         True, narrower, {**LONG_LENS, 'focus_distance': 0.1, 'enable_defocus': False}
     ),
 }
-ELSEWHERE = {'tf_timeout', 'wait_for_pose'}
-"""In test_node_inputs.py; test_node_start.py looks at those that are read only."""
+ELSEWHERE = {
+    'tf_timeout',
+    'wait_for_pose',
+    'enable_motion_blur',
+    'motion_blur_samples',
+    'shutter_mode',
+    'readout_time',
+}
+"""In test_node_inputs.py and test_node_motion.py; test_node_start.py looks at those that are read
+only."""
 
 
 def _period(client):
