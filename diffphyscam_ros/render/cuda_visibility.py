@@ -57,6 +57,12 @@ def clip_coordinates(camera: torch.Tensor, view: View) -> torch.Tensor:
     return torch.stack([clip_x, clip_y, z - 2.0 * view.near, z], dim=-1)
 
 
+def triangle_numbers(code: torch.Tensor) -> torch.Tensor:
+    """Return int32 triangle numbers, −1 for none, from nvdiffrast's triangle_id + 1 in float32."""
+    shifted = code.contiguous().view(torch.int32) - SHIFTED_BITS
+    return torch.where(code <= EXACT_NUMBERS, code.to(torch.int32), shifted) - 1
+
+
 class CudaVisibility:
     """nvdiffrast's CUDA rasterizer. Only the triangle numbers are taken from it."""
 
@@ -107,12 +113,10 @@ class CudaVisibility:
                 self._context,
                 clip_coordinates(camera, tight)[None].contiguous(),
                 geometry.faces[numbers].contiguous(),
-                resolution=[view.height, view.width],
+                resolution=(view.height, view.width),
                 grad_db=False,
             )
-            code = result[0, :, :, 3].reshape(-1).contiguous()
-            shifted = code.view(torch.int32) - SHIFTED_BITS
-            index = torch.where(code <= EXACT_NUMBERS, code.to(torch.int32), shifted) - 1
+            index = triangle_numbers(result[0, :, :, 3].reshape(-1))
             found = numbers[index.clamp_min(0).long()].to(torch.int32)
             return torch.where(index >= 0, found, nothing)
 

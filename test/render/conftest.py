@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+import sys
 from types import ModuleType
 
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))  # for rasterizer_double
 
 from diffphyscam_ros.scene import (
     box,
