@@ -16,6 +16,7 @@ from diffphyscam_ros.camera.color import correct_color, is_neutral
 from diffphyscam_ros.camera.defocus import defocus
 from diffphyscam_ros.camera.distortion import distort
 from diffphyscam_ros.camera.exposure import expose
+from diffphyscam_ros.camera.glare import glare
 from diffphyscam_ros.camera.intrinsics import Intrinsics
 from diffphyscam_ros.camera.mosaic import mosaic, photosites
 from diffphyscam_ros.camera.noise import add_noise
@@ -88,6 +89,8 @@ def form_image(
             sensor.max_coc,
         )
         image = defocus(image, coc, sensor.psf)
+    if 'glare' in stages and not is_zero(sensor.glare_fraction):
+        image = glare(image, sensor.glare_fraction, sensor.glare_radius)
     return image
 
 

@@ -67,3 +67,42 @@ def encode_rows(
         row_sum[y] = total
         row_saturated[y] = saturated
         row_black[y] = black
+
+
+@kernel(parallel=True)
+def encode_mosaic_rows(
+    raw: Any,
+    out: Any,
+    scale: Any,
+    offset: Any,
+    row_sum: Any,
+    row_saturated: Any,
+    row_black: Any,
+) -> None:
+    """Write the clamped values of photosites times ``scale`` plus ``offset``: see encode_rows.
+
+    :param raw: (H, W) float32; NaN is written as 0.
+    :param out: (H, W, 1) of integers.
+    :param row_sum: (H,) float64, sum of the values.
+    :param row_saturated: (H,) int64, photosites written as full scale.
+    :param row_black: (H,) int64, photosites written as zero.
+    """
+    height, width = raw.shape
+    zero, one = ZERO, ONE
+    low, high = (one - offset) / scale, one - offset / scale
+    for y in numba.prange(height):
+        total: Any = 0.0
+        saturated = 0
+        black = 0
+        for x in range(width):
+            value = raw[y, x]
+            value = min(value, one) if value > zero else zero
+            total += value
+            if value >= high:
+                saturated += 1
+            if value < low:
+                black += 1
+            out[y, x, 0] = value * scale + offset
+        row_sum[y] = total
+        row_saturated[y] = saturated
+        row_black[y] = black

@@ -21,6 +21,7 @@ from diffphyscam_ros.camera.settings import CameraSettings
 from diffphyscam_ros.camera.stages import STAGES
 from diffphyscam_ros.nodes import calibration_info
 from diffphyscam_ros.nodes.calibration_info import CalibrationInfo
+from diffphyscam_ros.nodes.conversions import OUTPUT_ENCODINGS
 from diffphyscam_ros.nodes.parameter import ParameterError, Value
 from diffphyscam_ros.nodes.parameters import checked_changes, GAIN_TOLERANCE, TABLE
 from diffphyscam_ros.nodes.pose_math import Matrix, matrix_from_pose
@@ -80,6 +81,14 @@ class Configuration:
     def frame_id(self) -> str:
         """The name of the optical frame."""
         return self.text('frame_id') or f'{self.text("camera_name")}_optical_frame'
+
+    @functools.cached_property
+    def sensor_in_use(self) -> SensorModel:
+        """The sensor, with the mosaic that a bayer encoding asks for where it has none."""
+        pattern = OUTPUT_ENCODINGS[self.text('output_encoding')].bayer
+        if pattern == 'none':
+            return self.sensor
+        return replace(self.sensor, bayer_pattern=pattern)
 
     @functools.cached_property
     def stages(self) -> tuple[str, ...]:
@@ -184,6 +193,7 @@ def resolve(
         calibration = _load(url, 'camera_info_url', calibration_info.load)
         sensor = _with_calibration(sensor, calibration, checked)
     sensor = _with_changes(sensor, checked)
+    _check_mosaic(str(values['output_encoding']), sensor.bayer_pattern)
     values |= _values_of(sensor)
     return Configuration(values, sensor, calibration)
 
@@ -250,6 +260,18 @@ def _check_words(values: Mapping[str, Value]) -> None:
         raise ParameterError(f'default_pose = {list(pose)}: {error}') from None
     if not str(values['world_frame']):
         raise ParameterError("world_frame = '': must name a frame")
+
+
+def _check_mosaic(encoding: str, pattern: str) -> None:
+    """Refuse a raw encoding of another mosaic than the sensor has."""
+    wanted = OUTPUT_ENCODINGS[encoding].bayer
+    if wanted != 'none' and pattern not in ('none', wanted):
+        fitting = encoding.replace(wanted, pattern)
+        raise ParameterError(
+            f'output_encoding = {encoding!r} and bayer_pattern = {pattern!r} contradict each '
+            f'other: set output_encoding to {fitting}, or bayer_pattern to {wanted} or none in '
+            'the same call'
+        )
 
 
 def _load(url: str, name: str, loader: Callable[[Path], Any]) -> Any:

@@ -16,22 +16,32 @@ import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from diffphyscam_ros.kernels.encoding import encode_rows
+from diffphyscam_ros.camera.mosaic import BAYER_PATTERNS
+from diffphyscam_ros.kernels.encoding import encode_mosaic_rows, encode_rows
 from diffphyscam_ros.nodes.calibration_info import CalibrationInfo
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a sensor_msgs encoding lays a pixel out."""
+    """How a sensor_msgs encoding lays a pixel out.
+
+    :param dtype: of numpy, native byte order.
+    :param bayer: the pattern of a mosaic, or 'none'.
+    """
 
     name: str
     channels: int
-    dtype: str  # numpy, native byte order
+    dtype: str
     blue_first: bool = False
+    bayer: str = 'none'
 
     @property
     def full_scale(self) -> float:
-        """The number that stands for digital value 1.0."""
+        """The number that stands for digital value 1.0: all bits set, also with 16 bits.
+
+        Whatever the sensor's bit depth is, its values fill the 16 bits, as those of camera drivers
+        do that align them to the left.
+        """
         kind = np.dtype(self.dtype)
         return float(np.iinfo(kind).max) if kind.kind == 'u' else 1.0
 
@@ -45,6 +55,11 @@ OUTPUT_ENCODINGS = {
         Encoding('mono16', 1, 'uint16'),
         Encoding('rgb16', 3, 'uint16'),
         Encoding('32FC3', 3, 'float32'),
+        *(
+            Encoding(f'bayer_{pattern}{bits}', 1, f'uint{bits}', bayer=pattern)
+            for bits in (8, 16)
+            for pattern in BAYER_PATTERNS[1:]
+        ),
     )
 }
 """What the camera publishes; the channels of 32FC3 are red, green, blue in [0, 1]."""
@@ -89,13 +104,18 @@ def empty_image(
 
 
 def encode(
-    image: npt.NDArray[np.float32], encoding: str, header: Header | None = None
+    image: npt.NDArray[np.float32],
+    encoding: str,
+    header: Header | None = None,
+    raw: npt.NDArray[np.float32] | None = None,
 ) -> tuple[Image, Statistics]:
-    """Return the message of a picture.
+    """Return the message of a picture, and the statistics of what is in it.
 
     :param image: (H, W, 3) float32 digital values, clamped to [0, 1]; NaN becomes 0.
     :param encoding: one of ``OUTPUT_ENCODINGS``.
-    :raises ValueError: for an unknown encoding or a picture of another shape.
+    :param raw: (H, W) float32 digital values of the photosites, which a bayer encoding holds in
+        place of the picture: their pattern has to be that of the encoding.
+    :raises ValueError: for an unknown encoding, or a picture of another shape.
     """
     layout = OUTPUT_ENCODINGS.get(encoding)
     if layout is None:
@@ -106,21 +126,25 @@ def encode(
     message, pixels = empty_image(height, width, layout)
     total = np.empty(height)
     saturated, black = np.empty(height, np.int64), np.empty(height, np.int64)
-    encode_rows(
-        np.ascontiguousarray(image, np.float32),
-        pixels,
-        np.float32(layout.full_scale),
-        np.float32(0.0 if layout.dtype == 'float32' else 0.5),
-        layout.blue_first,
-        total,
-        saturated,
-        black,
-    )
+    scale, half = np.float32(layout.full_scale), np.float32(0.5)
+    rows = (total, saturated, black)
+    if layout.bayer != 'none':
+        if raw is None or raw.shape != (height, width):
+            given = None if raw is None else raw.shape
+            raise ValueError(
+                f'raw has shape {given}: a {encoding} image is made of (height, width) = '
+                f'{(height, width)} photosites; give the raw values of a sensor with a mosaic'
+            )
+        encode_mosaic_rows(np.ascontiguousarray(raw, np.float32), pixels, scale, half, *rows)
+    else:
+        offset = np.float32(0.0) if layout.dtype == 'float32' else half
+        colours = np.ascontiguousarray(image, np.float32)
+        encode_rows(colours, pixels, scale, offset, layout.blue_first, *rows)
     if header is not None:
         message.header = header
     count = height * width
     statistics = Statistics(
-        float(total.sum()) / (3 * count),
+        float(total.sum()) / (count if layout.bayer != 'none' else 3 * count),
         float(saturated.sum()) / count,
         float(black.sum()) / count,
     )

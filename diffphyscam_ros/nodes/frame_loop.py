@@ -189,7 +189,7 @@ class FrameLoop:
         image, statistics = None, None
         if {IMAGE, COMPRESSED, METADATA} & wanted or configuration.flag('always_render'):
             image, statistics = encode(
-                picture.image, configuration.text('output_encoding'), header
+                picture.image, configuration.text('output_encoding'), header, picture.raw
             )
         render_ms = 1000.0 * (time.perf_counter() - began)
         messages = FrameMessages(
@@ -261,7 +261,7 @@ class FrameLoop:
             aperture=number('aperture'),
             focal_length=number('focal_length'),
             focus_distance=number('focus_distance'),
-            white_balance=[1.0, 1.0, 1.0],
+            white_balance=[float(gain) for gain in configuration.sensor.white_balance],
             mean_level=seen.mean_level,
             saturated_fraction=seen.saturated_fraction,
             black_fraction=seen.black_fraction,

@@ -47,11 +47,13 @@ class Picture:
     :param depth: (H, W) float32 z-depth in m of the same pixels, inf where nothing was hit, NaN
         where the lens sees past what was rendered; None where it was not asked for.
     :param blur: of a picture of things that may move.
+    :param raw: (H, W) float32 digital values of the photosites, of a sensor with a mosaic.
     """
 
     image: npt.NDArray[np.float32]
     depth: npt.NDArray[np.float32] | None
     blur: Blur | None = None
+    raw: npt.NDArray[np.float32] | None = None
 
 
 class PictureTaker:
@@ -126,14 +128,15 @@ class PictureTaker:
         if with_depth:
             target = camera.sensor.intrinsics(configuration.settings)
             depth = _depth_picture(radiance.depth.cpu().numpy(), camera, source, target)
-        return Picture(frame.image.cpu().numpy(), depth)
+        raw = None if frame.raw is None else frame.raw.cpu().numpy()
+        return Picture(frame.image.cpu().numpy(), depth, raw=raw)
 
     def _camera_for(self, configuration: Configuration) -> tuple[PhysicalCamera, Intrinsics]:
         """Return the camera, and the view that has to be rendered for it."""
         if self._ready is not None and self._ready[0] is configuration:
             return self._ready[1:]
         seed = self.noise_seed(configuration)
-        model = _without_settings(configuration.sensor)
+        model = _without_settings(configuration.sensor_in_use)
         key = (model, configuration.stages, seed)
         if self._camera is None or key != self._key:
             self._camera = PhysicalCamera(model, configuration.stages, seed)
@@ -161,7 +164,7 @@ def _depth_picture(
 ) -> npt.NDArray[np.float32]:
     """Return the depth of the camera's pixels, each from the nearest one that was rendered."""
     coefficients = tuple(float(k) for k in camera.sensor.distortion_coefficients)
-    if 'distortion' not in camera.stages or not coefficients:
+    if 'distortion' not in camera.stages or (not coefficients and source == target):
         return depth
     row, column, inside = _nearest(source, target, camera.sensor.distortion_model, coefficients)
     result: npt.NDArray[np.float32] = np.where(inside, depth[row, column], np.float32(np.nan))

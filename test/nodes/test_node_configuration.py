@@ -23,8 +23,16 @@ OTHER = {
     'double': lambda value: value * 1.1 + 0.01,
     'double_array': lambda value: tuple(0.9 * number + 0.01 for number in value),
 }
+EMPTY = {'vignetting_coefficients': (-0.3, 0.1), 'vignetting_map': (1.0, 0.5, 0.5, 1.0)}
+"""What to put in place of no numbers."""
+TOGETHER = {'vignetting_map': {'vignetting_map_columns': 2}}
+"""What has to be set in the same call."""
 WORDS = {
     'psf': 'disk',
+    'vignetting_model': 'radial',
+    'bayer_pattern': 'grbg',
+    'demosaic': 'bilinear',
+    'shutter_mode': 'rolling',
     'response_type': 'sigmoid',
     'output_encoding': 'bgr8',
     'stamp_mode': 'end',
@@ -48,9 +56,10 @@ def write_info(path, width=640, height=480, fx=500.0, d=(0.0,) * 5, extra=''):
 @pytest.mark.parametrize('name', [n for n, row in TABLE.items() if row.kind != 'string'])
 def test_at_the_start_a_value_has_the_effect_that_it_has_later(name):
     row = TABLE[name]
-    value = OTHER[row.kind](resolve(None, {}).values[name])
-    at_start = resolve(None, {name: value})
-    later = resolve(resolve(None, {}), {name: value})
+    value = EMPTY.get(name, OTHER[row.kind](resolve(None, {}).values[name]))
+    changes = {name: value, **TOGETHER.get(name, {})}
+    at_start = resolve(None, changes)
+    later = resolve(resolve(None, {}), changes)
     assert at_start == later
     assert at_start.values[name] == pytest.approx(value)
     assert at_start != resolve(None, {})
@@ -144,11 +153,49 @@ def test_a_lens_model_and_its_coefficients_belong_together():
         ({'calibration_file': '/nowhere.yaml'}, 'no such file'),
         ({'camera_info_url': 'http://x/y.yaml'}, 'file:// or package://'),
         ({'response_type': 'gamma', 'response_gamma': 0.0}, 'response_gamma'),
+        ({'bit_depth': 7}, '8 to 16, or 0'),
+        ({'vignetting_map': (1.0,) * 4}, 'vignetting_map_columns = 0'),
+        ({'vignetting_model': 'map'}, 'vignetting_map must not be empty'),
+        ({'response_table': (0.0, 0.5, 0.4)}, 'never fall'),
+        ({'full_well': 0.0}, 'above 0 up to inf e-'),
+        ({'color_matrix': (1.0, 0.0, 0.0)}, '9 numbers'),
+        (
+            {'output_encoding': 'bayer_rggb8', 'bayer_pattern': 'gbrg'},
+            'bayer_rggb8.*gbrg.*contradict.*bayer_gbrg8.*rggb or none',
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_in_words(changes, words):
     with pytest.raises(ParameterError, match=words):
         resolve(resolve(None, {}), changes)
+
+
+def test_a_raw_encoding_makes_a_mosaic_of_a_sensor_that_has_none():
+    start = resolve(None, {'output_encoding': 'bayer_gbrg16'})
+    assert start.sensor.bayer_pattern == start.values['bayer_pattern'] == 'none'
+    assert start.sensor_in_use.bayer_pattern == 'gbrg'
+    assert resolve(start, {'output_encoding': 'rgb8'}).sensor_in_use.bayer_pattern == 'none'
+    own = resolve(start, {'bayer_pattern': 'gbrg'})
+    with pytest.raises(ParameterError, match='contradict'):
+        resolve(own, {'bayer_pattern': 'rggb'})
+    both = resolve(own, {'bayer_pattern': 'rggb', 'output_encoding': 'bayer_rggb16'})
+    assert both.sensor_in_use is not own.sensor_in_use
+    assert resolve(both, {'output_encoding': 'rgb8'}).sensor_in_use.bayer_pattern == 'rggb'
+
+
+def test_an_unlimited_full_well_is_inf():
+    limited = resolve(None, {})
+    assert limited.values['full_well'] == limited.sensor.full_well == 12_000.0
+    unlimited = resolve(limited, {'full_well': float('inf')})
+    assert unlimited.sensor.full_well is None and unlimited.values['full_well'] == float('inf')
+    assert resolve(None, {'full_well': 'inf'}).sensor.full_well is None
+    assert resolve(unlimited, {'full_well': 500}).sensor.full_well == 500.0
+
+
+def test_no_numbers_are_numbers_too():
+    start = resolve(None, {'vignetting_model': 'radial', 'vignetting_coefficients': [-0.3]})
+    assert start.sensor.vignetting_coefficients == (-0.3,)
+    assert resolve(start, {'vignetting_coefficients': []}).sensor.vignetting_coefficients == ()
 
 
 def test_unknown_keys_of_a_calibration_file_are_named(tmp_path):

@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 import pytest
 from sensor_msgs.msg import Image
+import torch
 
+from diffphyscam_ros.camera import mosaic
 from diffphyscam_ros.nodes.compressed import compress
 from diffphyscam_ros.nodes.conversions import (
     DECODABLE,
@@ -21,26 +23,30 @@ from diffphyscam_ros.nodes.conversions import (
 )
 
 PICTURE = np.random.default_rng(1).random((5, 7, 3)).astype(np.float32)
+RAW = np.random.default_rng(3).random((5, 7)).astype(np.float32)
+BAYER = [name for name, layout in OUTPUT_ENCODINGS.items() if layout.bayer != 'none']
 
 
 @pytest.mark.parametrize('name', OUTPUT_ENCODINGS)
 def test_what_is_encoded_is_decoded(name):
     layout = OUTPUT_ENCODINGS[name]
-    message, statistics = encode(PICTURE, name)
+    message, statistics = encode(PICTURE, name, raw=RAW)
     assert (message.width, message.height, message.encoding) == (7, 5, name)
     assert isinstance(message.data, array.array) and len(message.data) == message.step * 5
     truth = PICTURE if layout.channels == 3 else (PICTURE @ [0.299, 0.587, 0.114])[..., None]
+    truth = RAW[..., None] if name in BAYER else truth
     assert np.abs(decode(message) / layout.full_scale - truth).max() <= 0.51 / max(
         layout.full_scale, 2**20 if layout.dtype == 'float32' else 1
     )
-    assert statistics.mean_level == pytest.approx(PICTURE.mean(), abs=1e-5)
+    mean = RAW.mean() if name in BAYER else PICTURE.mean()
+    assert statistics.mean_level == pytest.approx(mean, abs=1e-5)
 
 
 @pytest.mark.parametrize('name', OUTPUT_ENCODINGS)
 def test_values_out_of_range_are_clamped_and_nan_is_black(name):
     odd = np.zeros((2, 2, 3), np.float32)
     odd[0, 0], odd[0, 1], odd[1, 0], odd[1, 1] = 2.0, -1.0, np.nan, np.inf
-    message, statistics = encode(odd, name)
+    message, statistics = encode(odd, name, raw=odd[..., 0])
     full = OUTPUT_ENCODINGS[name].full_scale
     assert np.allclose(decode(message)[..., 0], [[full, 0], [0, full]], rtol=1e-6)
     assert statistics.saturated_fraction == 0.5 and statistics.black_fraction == 0.5
@@ -57,13 +63,29 @@ def test_statistics_speak_of_what_is_written():
 @pytest.mark.parametrize('name', [n for n in DECODABLE if n in OUTPUT_ENCODINGS or '32FC1' in n])
 def test_cv_bridge_agrees(name):
     bridge = pytest.importorskip('cv_bridge', reason='cv_bridge is not installed').CvBridge()
-    message = encode_depth(PICTURE[..., 0]) if name == '32FC1' else encode(PICTURE, name)[0]
+    picture = encode(PICTURE, 'rgb8' if name == '32FC1' else name, raw=RAW)[0]
+    message = encode_depth(PICTURE[..., 0]) if name == '32FC1' else picture
     theirs = np.atleast_3d(bridge.imgmsg_to_cv2(message))
     ours = decode(message)
     assert (theirs == (ours[..., ::-1] if name == 'bgr8' else ours)).all()
     if name in ('rgb8', 'bgr8'):
         color = bridge.imgmsg_to_cv2(message, 'rgb8')
         assert (color == ours).all()
+
+
+@pytest.mark.parametrize('name', [name for name in BAYER if name.endswith('8')])
+def test_opencv_sees_the_colours_of_a_mosaic(name):
+    """A red and a blue half, taken apart by the very pattern that the encoding names.
+
+    OpenCV, with which cv_bridge converts, names a pattern by its second row's last two letters.
+    """
+    picture = np.zeros((8, 16, 3), np.float32)
+    picture[:, :8, 0] = picture[:, 8:, 2] = 1.0
+    raw = mosaic(torch.from_numpy(picture), OUTPUT_ENCODINGS[name].bayer)[..., 0].numpy()
+    theirs = {'rggb': 'BG', 'bggr': 'RG', 'gbrg': 'GR', 'grbg': 'GB'}[name[6:10]]
+    seen = decode(encode(picture, name, raw=raw)[0])
+    color = cv2.cvtColor(seen[..., 0], getattr(cv2, f'COLOR_Bayer{theirs}2RGB'))
+    assert (color[2:6, 2:6] == [255, 0, 0]).all() and (color[2:6, 10:14] == [0, 0, 255]).all()
 
 
 def test_padding_and_byte_order_are_undone():
@@ -94,6 +116,10 @@ def test_what_cannot_be_encoded_is_refused():
         encode(PICTURE, 'yuv')
     with pytest.raises(ValueError, match='height, width, 3'):
         encode(PICTURE[..., 0], 'rgb8')
+    with pytest.raises(ValueError, match=r'raw has shape None.*bayer_rggb8.*mosaic'):
+        encode(PICTURE, 'bayer_rggb8')
+    with pytest.raises(ValueError, match=r'raw has shape \(4, 7\)'):
+        encode(PICTURE, 'bayer_rggb8', raw=RAW[1:])
 
 
 def test_depth_keeps_metres_and_infinity():
@@ -112,13 +138,15 @@ def test_depth_keeps_metres_and_infinity():
         ('mono16', 'png', 'mono16; png compressed '),
         ('rgb16', 'png', 'rgb16; png compressed bgr16'),
         ('rgb16', 'jpeg', 'rgb16; jpeg compressed bgr8'),
+        ('bayer_grbg8', 'jpeg', 'bayer_grbg8; jpeg compressed mono8'),
+        ('bayer_grbg16', 'png', 'bayer_grbg16; png compressed '),
     ],
 )
 def test_compressed_says_what_compressed_image_transport_says(encoding, codec, words):
     smooth = np.broadcast_to(
         np.linspace(0, 1, 64, dtype=np.float32)[:, None, None] * [1.0, 0.5, 0.2], (64, 64, 3)
     ).astype(np.float32)
-    message, _ = encode(smooth, encoding)
+    message, _ = encode(smooth, encoding, raw=smooth[..., 1])
     result = compress(message, codec, 100, 1)
     assert result.format == words
     pixels = cv2.imdecode(np.array(result.data), cv2.IMREAD_UNCHANGED)
