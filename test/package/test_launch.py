@@ -189,3 +189,38 @@ def test_rviz_shows_the_topics_of_the_demo() -> None:
     }
     assert {('Image', '/image_raw'), ('MarkerArray', '/camera/scene')} <= topics
     assert {'TF', 'Camera'} <= {display['Class'].rpartition('/')[2] for display in displays}
+
+
+# RViz ignores what it does not know: names as in its sources (rviz_common, rviz_default_plugins).
+RVIZ_PROPERTIES = {
+    'Grid': {'Cell Size', 'Plane Cell Count'},
+    'TF': {'Marker Scale'},
+    'MarkerArray': {'Topic'},
+    'Pose': {'Topic', 'Shape', 'Axes Length', 'Axes Radius'},
+    'Image': {'Topic', 'Normalize Range'},
+    'Camera': {'Topic', 'Image Rendering', 'Overlay Alpha'},
+}
+RVIZ_QOS = {
+    'Reliability Policy': {'System Default', 'Reliable', 'Best Effort'},
+    'Durability Policy': {'System Default', 'Transient Local', 'Volatile'},
+}
+RVIZ_TOOLS = {'Interact', 'MoveCamera', 'Select', 'FocusCamera', 'Measure'}
+
+
+def test_rviz_knows_every_class_and_property() -> None:
+    text = (REPOSITORY / 'config' / 'demo.rviz').read_text(encoding='utf-8')
+    manager = yaml.safe_load(text)['Visualization Manager']
+    for display in manager['Displays']:
+        package, name = display['Class'].split('/')
+        assert package == 'rviz_default_plugins'
+        assert set(display) - {'Class', 'Name', 'Enabled'} <= RVIZ_PROPERTIES[name]
+        topic = display.get('Topic', {'Value': '/'})
+        assert set(topic) <= {'Value', 'Depth', *RVIZ_QOS}
+        for policy, allowed in RVIZ_QOS.items():
+            assert topic.get(policy, 'System Default') in allowed
+    tools = {tool['Class'].removeprefix('rviz_default_plugins/') for tool in manager['Tools']}
+    assert 'MoveCamera' in tools  # without a tool the mouse moves nothing
+    assert tools <= RVIZ_TOOLS
+    assert set(manager['Views']['Current']) <= {
+        *('Class', 'Name', 'Target Frame', 'Distance', 'Pitch', 'Yaw', 'Focal Point')
+    }
