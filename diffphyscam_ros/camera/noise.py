@@ -134,7 +134,7 @@ def _pattern(
 
 
 @lru_cache(maxsize=2)
-def _hot_map(
+def hot_map(
     shape: tuple[int, int, int],
     seed: int,
     fraction: float,
@@ -158,7 +158,8 @@ def _frame_deviates(image: torch.Tensor, seed: int, frame_number: int) -> torch.
     return torch.stack(frames).reshape(image.shape)
 
 
-def _fixed_deviates(image: torch.Tensor, seed: int, stream: int) -> torch.Tensor:
+def fixed_deviates(image: torch.Tensor, seed: int, stream: int) -> torch.Tensor:
+    """Return the deviates of a sensor's pattern, (H, W, C), for a picture (..., H, W, C)."""
     return _pattern(_size(image), seed, stream, image.dtype, image.device)
 
 
@@ -222,22 +223,22 @@ def add_noise(
     time = per_image(exposure_time, electrons)
     noisy = electrons
     if not is_zero(prnu):
-        xi = _fixed_deviates(electrons, fixed_pattern_seed, PRNU_STREAM)
+        xi = fixed_deviates(electrons, fixed_pattern_seed, PRNU_STREAM)
         lit = electrons - time * per_channel(dark_current, electrons)
         noisy = noisy + lit * per_channel(prnu, electrons) * xi
     if hot_pixel_fraction > 0 and not is_zero(hot_pixel_current):
         size, kind = _size(electrons), (electrons.dtype, electrons.device)
-        heat = _hot_map(size, fixed_pattern_seed, float(hot_pixel_fraction), *kind)
+        heat = hot_map(size, fixed_pattern_seed, float(hot_pixel_fraction), *kind)
         noisy = noisy + time * per_image(hot_pixel_current, electrons) * heat
     noisy = noisy.clamp(-LARGEST, LARGEST)
     noisy = _temporal(noisy, shot_noise_gain, read_noise, read_noise_fixed, seed, frame_number)
     if full_well is not None:
         noisy = torch.minimum(noisy, per_image(full_well, electrons))
     if read_noise_fixed and not is_zero(read_noise):
-        xi = _fixed_deviates(electrons, fixed_pattern_seed, PATTERN_STREAM)
+        xi = fixed_deviates(electrons, fixed_pattern_seed, PATTERN_STREAM)
         noisy = noisy + per_channel(read_noise, electrons) * xi
     if not is_zero(dsnu):
-        xi = _fixed_deviates(electrons, fixed_pattern_seed, DSNU_STREAM)
+        xi = fixed_deviates(electrons, fixed_pattern_seed, DSNU_STREAM)
         noisy = noisy + per_channel(dsnu, electrons) * xi
     return noisy.clamp(-LARGEST, LARGEST)
 

@@ -10,6 +10,7 @@ import warnings
 import torch
 
 from diffphyscam_ros.camera.aberration import chromatic_padding, is_achromatic
+from diffphyscam_ros.camera import triton_path
 from diffphyscam_ros.camera.arrays import BRIGHTEST, Colour, picture
 from diffphyscam_ros.camera.distortion import covered, distortion_map, source_padding
 from diffphyscam_ros.camera.frame import Frame
@@ -130,7 +131,7 @@ class PhysicalCamera:
         if 'distortion' in stages and not self._resamples(source, target):
             stages = stages[1:]
         operands = (settings, self.sensor, source, target)
-        if _fast_lens_serves(stages, radiance, depth, *operands):
+        if _fast_path_serves(radiance, depth, *operands):
             from diffphyscam_ros.camera import fast_path
 
             plain = plain_copy(settings), plain_copy(self.sensor)
@@ -170,15 +171,17 @@ class PhysicalCamera:
         """Apply the stages of the sensor to a finite irradiance."""
         stages = tuple(stage for stage in self.stages if stage in SENSOR_STAGES)
         operands = (settings, self.sensor)
-        if _fast_sensor_serves(stages, irradiance, *operands):
+        if _fast_path_serves(irradiance, None, *operands):
             from diffphyscam_ros.camera import fast_path
 
             plain = plain_copy(settings), plain_copy(self.sensor)
             seeds = self.seed, frame_number
             image, raw = fast_path.read_out(irradiance, *plain, stages, *seeds, self.soft_clamp)
         else:
+            on_cuda = triton_path.serves(stages, irradiance, self.sensor)
+            develop = triton_path.read_out if on_cuda else read_out
             seeds = self.seed, frame_number
-            image, raw = read_out(irradiance, *operands, stages, *seeds, self.soft_clamp)
+            image, raw = develop(irradiance, *operands, stages, *seeds, self.soft_clamp)
         return Frame(image, settings, frame_number, stamp, raw)
 
     def _is_chromatic(self) -> bool:
@@ -278,7 +281,7 @@ def _padding(
 
 
 def _fast_path_serves(radiance: torch.Tensor, depth: torch.Tensor | None, *parts: object) -> bool:
-    """Return whether the fused kernels can take these pictures and numbers."""
+    """Return whether the fused kernels can do the work: the one place that decides it."""
     pictures = [radiance] if depth is None else [radiance, depth]
     return (
         radiance.dtype == torch.float32
@@ -287,48 +290,4 @@ def _fast_path_serves(radiance: torch.Tensor, depth: torch.Tensor | None, *parts
         and all(one.device.type == 'cpu' for one in pictures)
         and not has_grad(*pictures, *parts)
         and all(len(plain_copies(part)) == 1 for part in parts)
-    )
-
-
-def _fast_lens_serves(
-    stages: tuple[str, ...],
-    radiance: torch.Tensor,
-    depth: torch.Tensor | None,
-    settings: CameraSettings,
-    sensor: SensorModel,
-    *views: Intrinsics,
-) -> bool:
-    """Return whether the fused kernels can do the lens: the one place that decides it."""
-    if not _fast_path_serves(radiance, depth, settings, sensor, *views):
-        return False
-    sensor = plain_copy(sensor)
-    covered = SensorModel()
-    same = ['rim_distance', 'chromatic_scale', 'chromatic_curve', 'glare_fraction']
-    return (
-        all(getattr(sensor, name) == getattr(covered, name) for name in same)
-        and ('vignetting' not in stages or sensor.vignetting_model == 'cos4')
-        and ('defocus' not in stages or sensor.psf in ('gaussian', 'disk'))
-        and ('defocus' not in stages or not sensor.defocus_occlusion)
-    )
-
-
-def _fast_sensor_serves(
-    stages: tuple[str, ...],
-    irradiance: torch.Tensor,
-    settings: CameraSettings,
-    sensor: SensorModel,
-) -> bool:
-    """Return whether the fused kernels can do the sensor: the one place that decides it."""
-    if not _fast_path_serves(irradiance, None, settings, sensor):
-        return False
-    sensor = plain_copy(sensor)
-    covered = SensorModel()
-    same = [
-        'dsnu', 'prnu', 'hot_pixel_current', 'full_well', 'black_level', 'bit_depth',
-        'bayer_pattern', 'white_balance', 'color_matrix',
-    ]  # fmt: skip
-    return (
-        all(getattr(sensor, name) == getattr(covered, name) for name in same)
-        and sensor.response_type != 'table'
-        and (sensor.read_noise_fixed or not any(sensor.read_noise))
     )
