@@ -9,8 +9,8 @@ import warnings
 
 import torch
 
-from diffphyscam_ros.camera.aberration import chromatic_padding, is_achromatic
 from diffphyscam_ros.camera import triton_path
+from diffphyscam_ros.camera.aberration import chromatic_padding, is_achromatic
 from diffphyscam_ros.camera.arrays import BRIGHTEST, Colour, picture
 from diffphyscam_ros.camera.distortion import covered, distortion_map, source_padding
 from diffphyscam_ros.camera.frame import Frame

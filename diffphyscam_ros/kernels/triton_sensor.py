@@ -238,8 +238,10 @@ class _ReadOut(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *given: torch.Tensor) -> Any:
         light, gain, extra, offset, table = ctx.saved_tensors
+        numbers, kind, reads, soft = ctx.rest
+        by_out = given[0].contiguous()
         parts = _launch(
-            light, gain, extra, offset, table, light, given[0].contiguous(), *ctx.rest, 0
+            light, gain, extra, offset, table, light, by_out, numbers, kind, reads, soft, 0
         )
         return (*parts, *(None,) * 5)
 
