@@ -197,7 +197,7 @@ def _kernel_serves(picture: torch.Tensor, weight: torch.Tensor) -> bool:
 
 
 def _seconds(value: Scalar) -> torch.Tensor:
-    return torch.as_tensor(value).double()
+    return torch.as_tensor(value, dtype=torch.float64)
 
 
 def _check(height: int, exposure: torch.Tensor, readout: torch.Tensor) -> None:
