@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from types import ModuleType
-
 import torch
 
 from diffphyscam_ros.camera.arrays import is_zero, LARGEST, per_channel, per_image
@@ -23,19 +20,10 @@ from diffphyscam_ros.camera.noise import (
 )
 from diffphyscam_ros.camera.sensor_model import SensorModel
 from diffphyscam_ros.camera.settings import CameraSettings
+from diffphyscam_ros.camera.triton_modules import triton_module
 
 _KINDS = {'linear': 0, 'gamma': 1, 'sigmoid': 2}
 _NO_LIMIT = 3e38
-
-
-@lru_cache(maxsize=1)
-def _kernels() -> ModuleType | None:
-    """Return the kernels, or None without Triton, which comes with torch's builds for GPUs."""
-    try:
-        from diffphyscam_ros.kernels import triton_sensor
-    except ImportError:
-        return None
-    return triton_sensor
 
 
 def serves(stages: tuple[str, ...], image: torch.Tensor, sensor: SensorModel) -> bool:
@@ -48,7 +36,7 @@ def serves(stages: tuple[str, ...], image: torch.Tensor, sensor: SensorModel) ->
         and 'response' in stages
         and sensor.response_type in _KINDS
         and not any(_is_batch(getattr(sensor, name)) for name in ('prnu', 'dsnu', 'read_noise'))
-        and _kernels() is not None
+        and triton_module('triton_sensor') is not None
     )
 
 
@@ -66,7 +54,7 @@ def read_out(
     soft_clamp: bool,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Apply the stages of the sensor; the equal of ``stages.read_out`` within float32 rounding."""
-    kernels = _kernels()
+    kernels = triton_module('triton_sensor')
     if kernels is None:
         raise ImportError('triton is not installed: pip install triton')
     light = image if image.ndim == 4 else image[None]
