@@ -18,7 +18,7 @@ pytest.importorskip('triton', reason='triton is not installed: pip install trito
 
 from diffphyscam_ros.kernels import triton_filters
 
-SIZES = [(1, 1), (1, 2), (2, 3), (7, 10), (16, 9)]
+SIZES = [(1, 2), (7, 10)]
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 FIVE, THREE = (0.5, 0.2, 0.05), (0.6, 0.2, 0.0)
 
