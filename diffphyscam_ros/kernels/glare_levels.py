@@ -158,3 +158,10 @@ def filter_variances(size: int, levels: tuple[int, ...], squared: Any) -> list[A
 def filter_radius(variance: float) -> int:
     """Return how many taps a filter has on either side."""
     return math.ceil(REACH * math.sqrt(variance))
+
+
+def filter_taps(variance: float) -> Doubles:
+    """Return one half of a filter: middle, ±1, ±2, …; both halves sum to 1."""
+    offsets = np.arange(filter_radius(variance) + 1)
+    taps: Doubles = np.exp(-0.5 * offsets**2 / variance)
+    return taps / (2 * taps.sum() - taps[0])
