@@ -3,39 +3,33 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from diffphyscam_ros.camera.arrays import BRIGHTEST, LARGEST
-from diffphyscam_ros.camera.distortion import distortion_map, nearest_pixels
-from diffphyscam_ros.camera.exposure import exposure_factor
+from diffphyscam_ros.camera import fast_tables as tables
+from diffphyscam_ros.camera import stages as reference
+from diffphyscam_ros.camera.aberration import is_achromatic
+from diffphyscam_ros.camera.arrays import BRIGHTEST
 from diffphyscam_ros.camera.intrinsics import Intrinsics
-from diffphyscam_ros.camera.noise import PATTERN_STREAM, SHOT_STREAM, WORD
 from diffphyscam_ros.camera.sensor_model import SensorModel
 from diffphyscam_ros.camera.settings import CameraSettings
-from diffphyscam_ros.camera.vignetting import cos4_falloff
-from diffphyscam_ros.kernels import sensor as kernels
+from diffphyscam_ros.camera.vignetting import vignetting_mask
 from diffphyscam_ros.kernels.buffers import BufferPool
 from diffphyscam_ros.kernels.circle_of_confusion import circle_of_confusion_fast
 from diffphyscam_ros.kernels.defocus import defocus_fast
-from diffphyscam_ros.kernels.noise import normal_picture
+from diffphyscam_ros.kernels.demosaic import develop_mosaic, FILTERS
+from diffphyscam_ros.kernels.glare import glare_fast
+from diffphyscam_ros.kernels.pixels import Target, target_of
+from diffphyscam_ros.kernels.sensor import digitise, digitise_mosaic, write_raw
+from diffphyscam_ros.kernels.warp import shade, warp, warp_colours
 
 Floats = npt.NDArray[np.float32]
 
-_Electrons = tuple[Floats, Floats, Floats, Floats]
-_Response = tuple[int, np.float32, Floats, Floats, np.float32]
-
-_RESPONSES = {
-    'linear': kernels.LINEAR,
-    'gamma': kernels.GAMMA,
-    'sigmoid': kernels.SIGMOID,
-}
 _POOL = BufferPool()
+_NO_DEPTH = np.empty((0, 0), np.float32)
 
 
 def form_image(
@@ -50,26 +44,41 @@ def form_image(
     """Apply the stages of the lens to one picture, (H, W, 3) float32 on the CPU.
 
     As ``stages.form_image``, but NaN and infinity are taken too; settings, sensor and intrinsics
-    hold plain numbers. The result is nobody else's: no later call overwrites it (without any
-    effective stage it is the given picture).
+    hold plain numbers. What no kernel does is left to torch. The result is nobody else's: no
+    later call overwrites it (without any effective stage it is the given picture).
     """
     light: Floats = image.detach().contiguous().numpy()
     if not (math.isfinite(light.max()) and math.isfinite(light.min())):
         light = np.nan_to_num(light, nan=0.0, posinf=BRIGHTEST, neginf=0.0)
     far = None if depth is None else depth.detach().float().contiguous().numpy()
+    if min(light.shape[:2]) < 2:  # the kernels mix 2 x 2 pixels
+        given = torch.from_numpy(light), None if far is None else torch.from_numpy(far)
+        return reference.form_image(*given, settings, sensor, stages, source, target)
 
-    mask = None
-    if 'vignetting' in stages and sensor.vignetting_gain != 0:
-        mask = _vignetting_mask(target, float(sensor.vignetting_gain))
-    if 'distortion' in stages:
-        light, far = _warped(light, far, sensor, source, target, mask)
+    mask = vignetting_mask(target, sensor, settings) if 'vignetting' in stages else None
+    colours = sensor.chromatic_scale, sensor.chromatic_curve
+    chromatic = 'aberration' in stages and not is_achromatic(*colours)
+    if 'distortion' in stages or chromatic:
+        light, far = _warped(light, far, sensor, stages, source, target, chromatic, mask)
     elif mask is not None:
         out = _POOL.take(*light.shape)
-        kernels.shade(light, mask, out)
+        shade(light, mask, out)
         light = out
-    if 'defocus' in stages and far is not None and sensor.defocus_gain != 0:
+    rest = tuple(stage for stage in stages if stage in ('defocus', 'glare'))
+    if far is None or sensor.defocus_gain == 0:
+        rest = tuple(stage for stage in rest if stage != 'defocus')
+    elif 'defocus' in rest and sensor.psf in ('gaussian', 'disk') and not sensor.defocus_occlusion:
         light = _blurred(light, far, settings, sensor)
-    return torch.from_numpy(light)
+        rest = tuple(stage for stage in rest if stage != 'defocus')
+    if rest == ('glare',):
+        if sensor.glare_fraction > 0:
+            share, radius = float(sensor.glare_fraction), float(sensor.glare_radius)
+            light = glare_fast(light, share, radius, out=_POOL.take(*light.shape))
+        rest = ()
+    if not rest:
+        return torch.from_numpy(light)
+    given = torch.from_numpy(light), None if far is None else torch.from_numpy(far)
+    return reference.form_image(*given, settings, sensor, rest, target, target)
 
 
 def read_out(
@@ -86,27 +95,155 @@ def read_out(
     As ``stages.read_out``; settings and sensor hold plain numbers.
     """
     light: Floats = image.detach().contiguous().numpy()
-    if not {'exposure', 'noise', 'response'}.isdisjoint(stages):
-        light = _digitised(light, settings, sensor, stages, seed, frame_number, soft_clamp)
-    return torch.from_numpy(light), None
+    operands = (settings, sensor, stages, seed, frame_number, soft_clamp)
+    if _is_mosaic(sensor, stages):
+        raw = _mosaic(light, *operands)
+        values = torch.from_numpy(raw)
+        if 'response' not in stages:
+            return values[..., None], None
+        if 'color' not in stages:
+            return values[..., None], values
+        out = _POOL.take(*light.shape)
+        _develop(raw, sensor, soft_clamp, target_of(out))
+        return torch.from_numpy(out), values
+    if {'exposure', 'noise', 'response'}.isdisjoint(stages):
+        return torch.from_numpy(light), None
+    out = _POOL.take(*light.shape)
+    _digitise(light, *operands, target_of(out))
+    return torch.from_numpy(out), None
+
+
+def read_out_pixels(
+    image: torch.Tensor,
+    settings: CameraSettings,
+    sensor: SensorModel,
+    stages: tuple[str, ...],
+    seed: int,
+    frame_number: int,
+    soft_clamp: bool,
+    target: Target,
+    raw: bool = False,
+) -> None:
+    """Apply the stages of the sensor and write the picture's pixels, as ``read_out``.
+
+    :param stages: with 'response', and of a mosaic with 'color' unless it is written raw.
+    :param raw: of a mosaic, write the photosites' values instead of colours.
+    """
+    light: Floats = image.detach().contiguous().numpy()
+    operands = (settings, sensor, stages, seed, frame_number, soft_clamp)
+    if not _is_mosaic(sensor, stages):
+        _digitise(light, *operands, target)
+        return
+    values = _mosaic(light, *operands)
+    if raw:
+        write_raw(values, target)
+    else:
+        _develop(values, sensor, soft_clamp, target)
+
+
+def write_pixels(values: Floats, target: Target) -> None:
+    """Write a picture of digital values, (H, W, 3) or (H, W), as pixels and count them."""
+    if values.ndim == 2:
+        write_raw(np.ascontiguousarray(values), target)
+        return
+    light = np.ascontiguousarray(values)
+    plain = (CameraSettings(), SensorModel(), ('response',))
+    response = tables.response_of(*plain, False)._replace(iso=np.float32(1.0))
+    noise = tables.noise_of(*plain, (light.shape[0], light.shape[1]), 0, 0)
+    colours = tables.colours_of(plain[1], plain[2])
+    digitise(light, tables.three(1.0), noise, response, colours, target)
+
+
+def _is_mosaic(sensor: SensorModel, stages: tuple[str, ...]) -> bool:
+    return 'mosaic' in stages and sensor.bayer_pattern != 'none'
+
+
+def _digitise(
+    light: Floats,
+    settings: CameraSettings,
+    sensor: SensorModel,
+    stages: tuple[str, ...],
+    seed: int,
+    frame_number: int,
+    soft_clamp: bool,
+    target: Target,
+) -> None:
+    size = light.shape[0], light.shape[1]
+    digitise(
+        light,
+        tables.electron_scale(settings, sensor, 'exposure' in stages),
+        tables.noise_of(settings, sensor, stages, size, seed, frame_number),
+        tables.response_of(settings, sensor, stages, soft_clamp),
+        tables.colours_of(sensor, stages),
+        target,
+    )
+
+
+def _mosaic(
+    light: Floats,
+    settings: CameraSettings,
+    sensor: SensorModel,
+    stages: tuple[str, ...],
+    seed: int,
+    frame_number: int,
+    soft_clamp: bool,
+) -> Floats:
+    """Return the values of the photosites, (H, W)."""
+    size = light.shape[0], light.shape[1]
+    raw = _POOL.take(*size)
+    digitise_mosaic(
+        light,
+        tables.pattern_tile(sensor.bayer_pattern),
+        tables.electron_scale(settings, sensor, 'exposure' in stages),
+        tables.noise_of(settings, sensor, stages, size, seed, frame_number),
+        tables.response_of(settings, sensor, stages, soft_clamp),
+        raw,
+    )
+    return raw
+
+
+def _develop(raw: Floats, sensor: SensorModel, soft_clamp: bool, target: Target) -> None:
+    """Write the colours of a mosaic's values."""
+    colours = tables.colours_of(sensor, ('response', 'color'))
+    develop_mosaic(
+        raw,
+        tables.pattern_tile(sensor.bayer_pattern),
+        FILTERS[sensor.demosaic],
+        np.float32(sensor.black_level),
+        colours.gains,
+        colours.matrix,
+        soft_clamp,
+        target,
+    )
 
 
 def _warped(
     light: Floats,
     far: Floats | None,
     sensor: SensorModel,
+    stages: tuple[str, ...],
     source: Intrinsics,
     target: Intrinsics,
+    chromatic: bool,
     mask: Floats | None,
 ) -> tuple[Floats, Floats | None]:
-    coefficients = tuple(float(k) for k in sensor.distortion_coefficients)
-    position, nearest = _lens_map(source, target, sensor.distortion_model, coefficients)
+    distorted = 'distortion' in stages
+    coefficients = tuple(float(k) for k in sensor.distortion_coefficients) if distorted else ()
+    lens = (source if distorted else target, target, sensor.distortion_model, coefficients)
     size = (target.height, target.width)
-    out, out_depth = _POOL.take(*size, 3), _POOL.take(*size)
-    given = far if far is not None else _flat_field(source.height, source.width)
-    shading = mask if mask is not None else _flat_field(*size)
-    kernels.warp(light, given, position, nearest, shading, out, out_depth)
-    return out, None if far is None else out_depth
+    shading = mask if mask is not None else tables.flat_field(*size)
+    out = _POOL.take(*size, 3)
+    moves = distorted and far is not None
+    given = far if far is not None and moves else _NO_DEPTH
+    out_depth = _POOL.take(*size) if moves else _NO_DEPTH
+    if chromatic:
+        colours = sensor.chromatic_scale, sensor.chromatic_curve
+        places = tables.colour_places(colours, *lens)
+        nearest = tables.lens_places(*lens).nearest if moves else places[0].nearest
+        warp_colours(light, given, *places, nearest, shading, out, out_depth)
+    else:
+        warp(light, given, tables.lens_places(*lens), shading, out, out_depth)
+    return out, out_depth if moves else far
 
 
 def _blurred(light: Floats, far: Floats, settings: CameraSettings, sensor: SensorModel) -> Floats:
@@ -122,89 +259,3 @@ def _blurred(light: Floats, far: Floats, settings: CameraSettings, sensor: Senso
         out=_POOL.take(*far.shape),
     )
     return defocus_fast(light, coc, out=_POOL.take(*light.shape), psf=sensor.psf)
-
-
-def _digitised(
-    light: Floats,
-    settings: CameraSettings,
-    sensor: SensorModel,
-    stages: tuple[str, ...],
-    seed: int,
-    frame_number: int,
-    soft_clamp: bool,
-) -> Floats:
-    before, after = _coefficients(settings, sensor, stages)
-    pattern = light
-    if before[3].any():
-        pattern = _fixed_pattern(light.shape[0], light.shape[1], sensor.fixed_pattern_seed)
-    out = _POOL.take(*light.shape)
-    shot_noise = (seed & WORD, frame_number & WORD, SHOT_STREAM)
-    kernels.digitise(light, pattern, *before, *shot_noise, *after, soft_clamp, out)
-    return out
-
-
-@lru_cache(maxsize=64)
-def _coefficients(
-    settings: CameraSettings, sensor: SensorModel, stages: tuple[str, ...]
-) -> tuple[_Electrons, _Response]:
-    """Return what ``digitise`` wants: electrons and noise, then the response curve."""
-    scale, dark = _three(1.0), _three(0.0)
-    if 'exposure' in stages:
-        factor = exposure_factor(
-            settings.aperture,
-            settings.exposure_time,
-            sensor.pixel_size,
-            sensor.scene_illuminance,
-            sensor.aggregator_gain,
-        )
-        scale = _three(sensor.quantum_efficiency, float(factor))
-        dark = _three(sensor.dark_current, float(settings.exposure_time))
-    noisy, digital = 'noise' in stages, 'response' in stages
-    shot = _three(sensor.shot_noise_gain if noisy else 0.0)
-    read = _three(sensor.read_noise if noisy else 0.0)
-    response = (
-        _RESPONSES[sensor.response_type] if digital else kernels.NO_RESPONSE,
-        np.float32(min(float(settings.iso), LARGEST)),
-        _three(sensor.response_gains),
-        _three(sensor.response_biases),
-        np.float32(sensor.response_gamma),
-    )
-    return (scale, dark, shot, read), response
-
-
-def _three(values: Any, factor: float = 1.0) -> Floats:
-    """Return three coefficients, held to what float32 can multiply without becoming inf."""
-    product = np.asarray(values, dtype=np.float64) * factor
-    return np.full(3, np.clip(product, -LARGEST, LARGEST), dtype=np.float32)
-
-
-@lru_cache(maxsize=8)
-def _vignetting_mask(target: Intrinsics, gain: float) -> Floats:
-    falloff = cos4_falloff(target, torch.zeros((), dtype=torch.float64))[..., 0]
-    mask: Floats = (1 - gain + gain * falloff).float().numpy()
-    return mask
-
-
-@lru_cache(maxsize=4)
-def _lens_map(
-    source: Intrinsics, target: Intrinsics, model: str, coefficients: tuple[float, ...]
-) -> tuple[Floats, npt.NDArray[np.int32]]:
-    """Return source positions (H, W, 2) and the index of the nearest pixel, −1 for none."""
-    pixels = distortion_map(source, target, model, coefficients)
-    row, column, inside = nearest_pixels(pixels, source.width, source.height)
-    nearest = torch.where(inside, row * source.width + column, -1).int().numpy()
-    position = torch.where(inside[..., None], pixels, 0.0).float()
-    largest = torch.tensor([source.width - 1.0, source.height - 1.0])
-    return position.clamp(min=torch.zeros(2), max=largest).contiguous().numpy(), nearest
-
-
-@lru_cache(maxsize=4)
-def _fixed_pattern(height: int, width: int, seed: int) -> Floats:
-    pattern = np.empty((height, width, 3), dtype=np.float32)
-    normal_picture(0, seed & WORD, PATTERN_STREAM, pattern)
-    return pattern
-
-
-@lru_cache(maxsize=4)
-def _flat_field(height: int, width: int) -> Floats:
-    return np.ones((height, width), dtype=np.float32)

@@ -44,6 +44,9 @@ def _writable_cache() -> Path | None:
 
 _PACKAGE = Path(__file__).parents[1]
 
+FUSED = {'contract'}
+"""The one liberty that NaN and infinity survive: a · b + c may be one instruction."""
+
 
 def _imported(source: bytes) -> set[Path]:
     """Return the files of this package that a source text imports itself."""
@@ -97,10 +100,11 @@ numba.config.THREADING_LAYER = _pick_threading_layer()
 
 
 def kernel(
-    *, parallel: bool = False, fastmath: bool = False, inline: bool = False
+    *, parallel: bool = False, fastmath: bool | set[str] = False, inline: bool = False
 ) -> Callable[[Function], Function]:
     """Compile a function with numba: no GIL, kept on disk where possible.
 
+    :param fastmath: True for all liberties, which assume finite numbers, or LLVM's names of some.
     :param inline: copy the code into every caller. A small function that takes arrays and is
         called from several places otherwise costs more for the call than for its work.
     """

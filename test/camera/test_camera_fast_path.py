@@ -25,7 +25,12 @@ from diffphyscam_ros.kernels.buffers import BufferPool
 from diffphyscam_ros.kernels.noise import normal_picture
 
 SETTINGS = CameraSettings(2.0, 0.01, 200.0, 0.0036, 0.7)
-SENSOR = replace(SensorModel.preset('generic_vga').resized(80, 60), max_coc=15.0, defocus_gain=5.0)
+SENSOR = replace(
+    SensorModel.preset('generic_vga').resized(80, 60),
+    max_coc=15.0,
+    defocus_gain=5.0,
+    bit_depth=0,  # rounding would hide small differences and make others a whole step
+)
 
 
 def pictures(camera: PhysicalCamera, settings: CameraSettings = SETTINGS):
@@ -47,7 +52,8 @@ def both(camera: PhysicalCamera, *args, **named) -> tuple[torch.Tensor, torch.Te
         patch.setattr(fast_path, 'read_out', lambda *a: calls.append(2) or sensor(*a))
         fast = camera(radiance, *rest, **named).image
         assert calls == [1, 2]
-        slow = camera(radiance.clone().requires_grad_(), *rest, **named).image.detach()
+        depth, *others = rest
+        slow = camera(radiance[None], depth[None], *others, **named).image[0]
         assert calls == [1, 2]
     return fast, slow
 
@@ -70,20 +76,26 @@ def test_kernels_equal_the_reference(stages: tuple[str, ...]) -> None:
     torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
 
 
+SCALE = {'linear': 1e-6, 'gamma': 0.2, 'sigmoid': 1e-6, 'table': 1e-6}
+
+
 @pytest.mark.parametrize('soft', [False, True])
-@pytest.mark.parametrize('kind', ['linear', 'gamma', 'sigmoid'])
-def test_response_kernels_equal_the_reference(kind: str, soft: bool) -> None:
+@pytest.mark.parametrize('black', [0.0, 0.0625])
+@pytest.mark.parametrize('kind', ['linear', 'gamma', 'sigmoid', 'table'])
+def test_response_kernels_equal_the_reference(kind: str, black: float, soft: bool) -> None:
     sensor = replace(
         SENSOR,
         response_type=kind,
         response_gamma=0.45,
-        response_gains=(0.5, 2.0, 1.0),
+        response_gains=tuple(gain * SCALE[kind] for gain in (0.5, 2.0, 1.0)),
         response_biases=(-0.1, 0.0, 0.1),
+        response_table=(0.0, 0.05, 0.5, 0.5, 0.9),
+        black_level=black,
     )
     camera = PhysicalCamera(sensor, soft_clamp=soft)
     settings = replace(SETTINGS, iso=900.0)
     fast, slow = both(camera, *pictures(camera), settings)
-    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5 if kind != 'table' else 5e-5)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +111,11 @@ def test_response_kernels_equal_the_reference(kind: str, soft: bool) -> None:
         {'read_noise': (0.0, 0.0, 0.0)},
         {'distortion_model': 'equidistant', 'distortion_coefficients': (0.01, 0.0, 0.0, 0.0)},
         {'principal_point': (30.2, 35.7), 'focus_breathing': True},
+        {'rim_radius': 2e-3, 'rim_distance': 4e-3},
+        {'vignetting_model': 'radial', 'vignetting_coefficients': (-0.4, 0.1)},
+        {'chromatic_scale': (1.004, 1.0, 0.995), 'chromatic_curve': (0.0, 0.001, -0.002)},
+        {'chromatic_scale': (1.004, 1.0, 0.995), 'distortion_coefficients': ()},
+        {'glare_fraction': 0.1, 'glare_radius': 2.0},
     ],
 )
 @pytest.mark.parametrize('focus', [0.7, math.inf])
@@ -106,6 +123,77 @@ def test_other_sensors_equal_the_reference(change: dict, focus: float) -> None:
     camera = PhysicalCamera(replace(SENSOR, **change), seed=1)
     settings = replace(SETTINGS, focus_distance=focus)
     fast, slow = both(camera, *pictures(camera, settings), settings, 2)
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
+
+
+PATTERNS = {
+    'prnu': (0.02, 0.01, 0.03),
+    'dsnu': (3.0, 5.0, 4.0),
+    'dark_current': (100.0, 50.0, 80.0),
+    'hot_pixel_fraction': 0.05,
+    'hot_pixel_current': 2e4,
+    'full_well': 8000.0,
+    'black_level': 0.05,
+}
+COLOURS = {
+    'white_balance': (1.6, 1.0, 1.3),
+    'color_matrix': (1.5, -0.3, -0.2, -0.25, 1.5, -0.25, 0.1, -0.5, 1.4),
+}
+
+
+@pytest.mark.parametrize('fixed', [False, True])
+@pytest.mark.parametrize('bayer', ['none', 'rggb', 'bggr', 'gbrg', 'grbg'])
+@pytest.mark.parametrize('size', [(80, 60), (37, 23)])
+def test_whole_sensors_equal_the_reference(bayer: str, fixed: bool, size: tuple[int, int]) -> None:
+    sensor = replace(
+        SensorModel.preset('generic_vga').resized(*size),
+        **PATTERNS,
+        **COLOURS,
+        bit_depth=0,
+        bayer_pattern=bayer,
+        read_noise_fixed=fixed,
+        demosaic='bilinear' if fixed else 'malvar',
+    )
+    irradiance = torch.rand(size[1], size[0], 3, generator=torch.Generator().manual_seed(1))
+    for stages in (STAGES, ('exposure', 'noise', 'mosaic', 'response'), ('noise', 'mosaic')):
+        camera = PhysicalCamera(sensor, stages, seed=4)
+        light = irradiance * (1.0 if 'exposure' in stages else 9000.0)
+        fast, slow = camera.sense(light, SETTINGS, 3), camera.sense(light[None], SETTINGS, 3)
+        torch.testing.assert_close(fast.image, slow.image[0], rtol=1e-4, atol=2e-5)
+        assert (fast.raw is None) == (slow.raw is None)
+        if slow.raw is not None:
+            torch.testing.assert_close(fast.raw, slow.raw[0], rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize('bits', [8, 12])
+@pytest.mark.parametrize('bayer', ['none', 'grbg'])
+def test_quantised_values_equal_the_reference(bayer: str, bits: int) -> None:
+    """They are the same steps, but where float32 falls on the other side of a half."""
+    sensor = replace(SENSOR, bit_depth=bits, bayer_pattern=bayer, **PATTERNS)
+    camera = PhysicalCamera(sensor, STAGES[:-1], seed=4)
+    irradiance = torch.rand(60, 80, 3, generator=torch.Generator().manual_seed(2))
+    fast, slow = camera.sense(irradiance, SETTINGS).image, camera.sense(irradiance[None], SETTINGS)
+    steps = (fast - slow.image[0]).mul(2**bits - 1)
+    assert steps.abs().max() < 1.001
+    assert (steps.abs() > 0.01).double().mean() < 0.005
+    levels = fast.double() * (2**bits - 1)
+    assert (levels - levels.round()).abs().max() < 1e-2
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 5), (2, 2), (3, 1), (4, 3), (5, 2)])
+@pytest.mark.parametrize('bayer', ['none', 'rggb'])
+def test_tiny_pictures_equal_the_reference(size: tuple[int, int], bayer: str) -> None:
+    sensor = SensorModel(
+        image_width=size[0],
+        image_height=size[1],
+        focal_scale=(0.01, 0.01),
+        distortion_coefficients=(-0.1, 0.0, 0.0, 0.0, 0.0),
+        vignetting_gain=0.5,
+        bayer_pattern=bayer,
+        response_gains=(1e-5, 1e-5, 1e-5),
+    )
+    camera = PhysicalCamera(sensor)
+    fast, slow = both(camera, *pictures(camera, sensor.settings), sensor.settings)
     torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
 
 
