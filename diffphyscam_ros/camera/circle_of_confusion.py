@@ -17,6 +17,7 @@ def circle_of_confusion(
     gain: Scalar = 1.0,
     dead_zone: Scalar = 0.0,
     max_coc: Scalar | None = None,
+    signed: bool = False,
 ) -> torch.Tensor:
     """Return the diameter of the blur circle of every pixel, (..., H, W) px.
 
@@ -37,6 +38,8 @@ def circle_of_confusion(
     :param gain: defocus gain a ≥ 0.
     :param dead_zone: b ≥ 0 in m.
     :param max_coc: largest diameter in px, ≥ 0; None for no limit.
+    :param signed: give c a minus sign in front of the focus (d < U). Then it grows with depth,
+        linear in 1/d: surfaces are in its order along a ray.
     :return: the dtype of depth; (B, H, W) for settings of shape (B,) and one depth picture.
     :raises ValueError: for a value out of range or a wrong shape.
     """
@@ -63,12 +66,15 @@ def circle_of_confusion(
     inverse_depth = torch.where(hit, 1.0 / torch.where(hit, d, 1.0), 0.0)
     inverse_focus = 1.0 / u
     scale = a * f * f / (n * pitch * (1.0 - f * inverse_focus))
-    coc = scale * (inverse_focus - inverse_depth).abs()
+    offset = inverse_focus - inverse_depth
+    coc = scale * offset.abs()
     in_dead_zone = hit & ((d - u).abs() <= b)
     coc = torch.where(in_dead_zone, 0.0, coc)
     if max_coc is not None:
         limit = _setting('max_coc', max_coc, depth, work, zero_allowed=True)
         coc = torch.minimum(coc, torch.as_tensor(limit, dtype=work, device=depth.device))
+    if signed:
+        coc = torch.where(offset < 0, -coc, coc)
     return coc.to(depth.dtype)
 
 

@@ -3,28 +3,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 import torch
 
 from diffphyscam_ros.camera.circle_of_confusion import circle_of_confusion
 from diffphyscam_ros.camera.defocus_cascade import scatter_gaussian_cascade
-from diffphyscam_ros.camera.defocus_disk import scatter_disk_cascade
-from diffphyscam_ros.camera.defocus_exact import scatter_disk_exact, scatter_gaussian_exact
+from diffphyscam_ros.camera.defocus_disk import scatter_disk_cascade, scatter_disk_occluded
+from diffphyscam_ros.camera.defocus_exact import (
+    scatter_disk_exact,
+    scatter_gaussian_exact,
+    scatter_polygon_exact,
+)
+from diffphyscam_ros.camera.defocus_nested import scatter_gaussian_occluded
+from diffphyscam_ros.camera.defocus_occlusion import Scatter, scatter_exact_occluded
 from diffphyscam_ros.kernels.blur_levels import LARGEST_COC
+from diffphyscam_ros.kernels.disk_rings import shape
 
 __all__ = ['circle_of_confusion', 'defocus']
 
+PSFS = ('gaussian', 'disk', 'polygon')
+METHODS = ('cascade', 'exact')
+
 _LEAST = 1e-30  # S(1) is positive, but may underflow
-
-Scatter = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-
-_SCATTER: dict[tuple[str, str], Scatter] = {
-    ('gaussian', 'cascade'): scatter_gaussian_cascade,
-    ('gaussian', 'exact'): scatter_gaussian_exact,
-    ('disk', 'cascade'): scatter_disk_cascade,
-    ('disk', 'exact'): scatter_disk_exact,
-}
 
 
 def defocus(
@@ -33,6 +34,9 @@ def defocus(
     psf: str = 'gaussian',
     method: str = 'cascade',
     normalize: bool = True,
+    occlusion: bool = False,
+    blades: int = 6,
+    rotation: float = 0.0,
 ) -> torch.Tensor:
     """Spread the light of every source pixel over the point spread of its own blur.
 
@@ -42,33 +46,46 @@ def defocus(
     of the picture is kept (borders mirror what would leave the frame). Where the blur changes
     abruptly the scatter alone is brighter on the sharper side and darker on the other, as two
     surfaces that shine through each other would be; the division takes these bands away.
-    Occlusion is not part of this operation.
+
+    With ``occlusion`` surfaces hide what is behind them: the light that reaches a pixel is
+    collected from front to back until the aperture is full. A blurred background does not tint
+    a sharp foreground, nor take light from its edge; the rim of a blurred foreground is partly
+    transparent, and shows there a continuation of what is visible beside it. Where no surface
+    hides another the result is that of the plain scatter but for small differences where the
+    blur changes steeply. docs/defocus.md says what it cannot know.
 
     :param image: (..., H, W, C) linear light, floating point; half precision is computed in
         float32.
-    :param coc: (..., H, W) blur diameters c in px, finite and ≥ 0; leading dimensions
-        broadcast against the picture's.
+    :param coc: (..., H, W) signed blur diameters c in px, finite: below 0 in front of the
+        focus, above 0 behind it, as ``circle_of_confusion(…, signed=True)`` gives them. Leading
+        dimensions broadcast against the picture's. Where neither ``occlusion`` nor a polygon
+        with an odd number of blades asks for it the sign has no meaning.
     :param psf: ``'gaussian'``: σ = c/6 px, the variance of the discrete spread is exactly σ²
         per axis. Nothing is added for the pixel's own area (1/12), because the pixels of the
         picture have been averaged over theirs already. ``'disk'``: a uniform disk of diameter
         c, antialiased by area, variance c²/16 + 1/12 once c is a few px; up to c = 1 it lies
-        inside its pixel and changes nothing.
+        inside its pixel and changes nothing. ``'polygon'``: a regular polygon with the area of
+        that disk.
     :param method: ``'cascade'``: O(pixels × levels) in time and memory; on photographs its
         PSNR against ``'exact'``, which scatters tap by tap, is above 60 dB for the Gaussian and
         50 dB for the disk.
     :param normalize: False for S(image) alone, the reference's operation, which keeps the sum
-        of every picture.
+        of every picture. Not together with ``occlusion``.
+    :param occlusion: whether near surfaces hide far ones.
+    :param blades: n ≥ 3 corners of the polygon.
+    :param rotation: of one corner from the x axis, clockwise in the picture, rad, for points
+        behind the focus; in front of it the polygon is turned by π.
     :return: the shape (broadcast with coc's leading dimensions) and dtype of the picture.
     :raises ValueError: for wrong shapes, dtypes, devices, names, or a c that is not finite.
 
     Differentiable in picture and coc, with a continuous value everywhere; in c the slope of the
     cascade is piecewise continuous. At c = 0 the picture is unchanged and its slope is zero.
     """
-    scatter = _SCATTER.get((psf, method))
-    if scatter is None:
+    scatter = _scatter(psf, method, occlusion, blades, rotation)
+    if occlusion and not normalize:
         raise ValueError(
-            f"psf = {psf!r}, method = {method!r}: psf must be 'gaussian' or 'disk' and method "
-            "'cascade' or 'exact'"
+            'normalize = False, occlusion = True: what is hidden sends no light, so that no sum '
+            'is kept; choose one of them'
         )
     leading = _check(image, coc)
     work = torch.promote_types(torch.promote_types(image.dtype, coc.dtype), torch.float32)
@@ -77,12 +94,34 @@ def defocus(
     if planes.numel() == 0:
         return planes.movedim(-3, -1).to(image.dtype)
     batch, spread = planes.reshape(-1, *planes.shape[-3:]), blur.reshape(-1, *blur.shape[-3:])
-    if normalize:
+    if normalize and not occlusion:
         out = scatter(torch.cat((batch, torch.ones_like(spread)), dim=1), spread)
         out = out[:, :-1] / out[:, -1:].clamp(min=_LEAST)
     else:
         out = scatter(batch, spread)
     return out.reshape(planes.shape).movedim(-3, -1).contiguous().to(image.dtype)
+
+
+def _scatter(psf: str, method: str, occlusion: bool, blades: int, rotation: float) -> Scatter:
+    """Return what spreads (B, C, H, W) by (B, 1, H, W); with occlusion the finished picture."""
+    if psf not in PSFS or method not in METHODS:
+        raise ValueError(
+            f"psf = {psf!r}, method = {method!r}: psf must be 'gaussian', 'disk' or 'polygon' "
+            "and method 'cascade' or 'exact'"
+        )
+    if psf == 'polygon' and not (blades == int(blades) and 3 <= blades <= 32):
+        raise ValueError(f'blades = {blades}: must be a whole number from 3 to 32')
+    if method == 'exact':
+        direct: Scatter = {
+            'gaussian': scatter_gaussian_exact,
+            'disk': scatter_disk_exact,
+            'polygon': partial(scatter_polygon_exact, blades=int(blades), rotation=rotation),
+        }[psf]
+        return partial(scatter_exact_occluded, scatter=direct) if occlusion else direct
+    if psf == 'gaussian':
+        return scatter_gaussian_occluded if occlusion else scatter_gaussian_cascade
+    outline = shape(int(blades), float(rotation)) if psf == 'polygon' else shape()
+    return partial(scatter_disk_occluded if occlusion else scatter_disk_cascade, shape=outline)
 
 
 def _check(image: torch.Tensor, coc: torch.Tensor) -> torch.Size:
@@ -103,9 +142,9 @@ def _check(image: torch.Tensor, coc: torch.Tensor) -> torch.Size:
         raise ValueError(f'{described}: leading dimensions do not broadcast') from None
     if coc.numel():
         smallest, largest = (float(value) for value in torch.aminmax(coc.detach()))
-        if not (smallest >= 0.0 and largest <= LARGEST_COC):
+        if not (smallest >= -LARGEST_COC and largest <= LARGEST_COC):
             raise ValueError(
-                f'coc ranges over [{smallest}, {largest}] px: must be in [0, {LARGEST_COC:g}]; '
+                f'coc ranges over [{smallest}, {largest}] px: must be within ±{LARGEST_COC:g}; '
                 'give circle_of_confusion a max_coc'
             )
     return leading

@@ -13,60 +13,92 @@ from __future__ import annotations
 
 import torch
 
+from diffphyscam_ros.camera.triton_modules import filters_for
 from diffphyscam_ros.kernels.blur_levels import LADDER, levels_needed, SIGMA_PER_COC
 
 _ROWS, _COLUMNS = 2, 3  # dimensions of (B, C, H, W)
 
 
 def scatter_gaussian_cascade(image: torch.Tensor, coc: torch.Tensor) -> torch.Tensor:
-    """Scatter every pixel over a Gaussian of σ = c / 6.
+    """Scatter every pixel over a Gaussian of σ = |c| / 6.
 
     Differentiable in both arguments. In coc the picture is continuous and piecewise smooth: its
     slope steps a little where σ² passes from one pair of levels to the next.
 
     :param image: (B, C, H, W) floating point.
-    :param coc: (B, 1, H, W) diameters in px, finite and ≥ 0, same dtype.
+    :param coc: (B, 1, H, W) diameters in px, finite, of any sign, same dtype.
     :return: (B, C, H, W).
     """
     variance = (coc * SIGMA_PER_COC).square()
-    levels = LADDER[: levels_needed(float(variance.detach().max()))]
-    knots = variance.new_tensor([level.variance for level in levels])
-    below = torch.bucketize(variance.detach(), knots, right=True) - 1
-    below = below.clamp(max=len(levels) - 2)  # the top level is the upper end of the last pair
-    lower, upper = knots[below], knots[below + 1]
-    fraction = (variance - lower) / (upper - lower)
-
-    sizes = [(image.shape[-2], image.shape[-1])]
-    for _ in range(levels[-1].scale):
-        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
-
+    ladder = Ladder(image, float(variance.detach().max()))
     blurred: torch.Tensor | None = None
-    for k in reversed(range(len(levels))):
-        weight = torch.where(below == k, 1.0 - fraction, 0.0)
-        weight = weight + torch.where(below == k - 1, fraction, 0.0)
-        light = image * weight
-        for _ in range(levels[k].scale):
-            light = halve(light)
-        if blurred is None:
-            blurred = light
-        else:
-            if levels[k + 1].scale > levels[k].scale:
-                blurred = double(blurred, *sizes[levels[k].scale])
-            blurred = light + blurred
-        taps = levels[k].taps
-        if taps is not None:
-            blurred = _filter(_filter(blurred, taps, _ROWS), taps, _COLUMNS)
+    for k in reversed(range(ladder.count)):
+        light = ladder.halved(image * ladder.weight(variance, k), k)
+        blurred = light if blurred is None else light + ladder.step(blurred, k + 1)
     assert blurred is not None  # there are always at least two levels
     return blurred
 
 
+class Ladder:
+    """The levels that pictures of one size climb; see ``kernels.blur_levels``."""
+
+    def __init__(self, image: torch.Tensor, largest_variance: float) -> None:
+        """Take the levels that reach a variance in px²."""
+        self.count = levels_needed(largest_variance)
+        self._levels = LADDER[: self.count]
+        self._sizes = [(image.shape[-2], image.shape[-1])]
+        for _ in range(self._levels[-1].scale):
+            self._sizes.append(((self._sizes[-1][0] + 1) // 2, (self._sizes[-1][1] + 1) // 2))
+
+    def reached(self, variance: torch.Tensor, k: int) -> torch.Tensor:
+        """Return the share of light that a level or a higher one takes."""
+        if k == 0:
+            return torch.ones_like(variance)
+        if k == self.count:
+            return torch.zeros_like(variance)
+        low, high = self._levels[k - 1].variance, self._levels[k].variance
+        return ((variance - low) / (high - low)).clamp(0.0, 1.0)
+
+    def weight(self, variance: torch.Tensor, k: int) -> torch.Tensor:
+        """Return the share of light that a level takes."""
+        return self.reached(variance, k) - self.reached(variance, k + 1)
+
+    def halved(self, x: torch.Tensor, k: int) -> torch.Tensor:
+        """Return a picture of full resolution at the resolution of a level."""
+        for _ in range(self._levels[k].scale):
+            x = halve(x)
+        return x
+
+    def step(self, x: torch.Tensor, k: int) -> torch.Tensor:
+        """Return a picture of level k as the level before it sees it."""
+        taps = self._levels[k].taps
+        if taps is not None:
+            x = filter_rows_and_columns(x, taps)
+        finer = self._levels[k - 1].scale
+        return double(x, *self._sizes[finer]) if self._levels[k].scale > finer else x
+
+
+def filter_rows_and_columns(x: torch.Tensor, taps: tuple[float, float, float]) -> torch.Tensor:
+    """Convolve a picture (B, C, H, W) with (t₂, t₁, t₀, t₁, t₂), along rows and columns."""
+    fast = filters_for(x)
+    if fast is not None:
+        return fast.filter_rows_and_columns(x, taps)
+    return _filter(_filter(x, taps, _ROWS), taps, _COLUMNS)
+
+
 def halve(x: torch.Tensor) -> torch.Tensor:
     """Average a picture (B, C, H, W) down by two; odd sizes round up."""
+    fast = filters_for(x)
+    if fast is not None:
+        return fast.halve(x)
     return _halve(_halve(x, _ROWS), _COLUMNS)
 
 
 def double(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Interpolate a picture (B, C, H/2, W/2) up by two, to the size that ``halve`` came from."""
+    fast = filters_for(x)
+    if fast is not None:
+        return fast.double(x, height, width)
     return _double(_double(x, _ROWS, height), _COLUMNS, width)
 
 

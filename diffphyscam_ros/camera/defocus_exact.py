@@ -7,19 +7,22 @@ and as accurate as the definition of the spread itself.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
 
 from diffphyscam_ros.camera.defocus_cascade import reflected
 from diffphyscam_ros.kernels.blur_levels import SIGMA_PER_COC
+from diffphyscam_ros.kernels.disk_rings import side_distance, side_scale
 
 
 def scatter_gaussian_exact(image: torch.Tensor, coc: torch.Tensor) -> torch.Tensor:
     """Scatter every pixel over the discrete Gaussian of variance exactly σ² = (c / 6)².
 
-    :param image: (B, C, H, W); coc: (B, 1, H, W) px. Differentiable in both.
+    :param image: (B, C, H, W); coc: (B, 1, H, W) px, signed. Differentiable in both.
     """
+    coc = coc.abs()
     variance = (coc * SIGMA_PER_COC).square()
     weights = discrete_gaussian(variance, _gaussian_radius(coc))  # (R+1, B, 1, H, W)
     radius = len(weights) - 1
@@ -40,8 +43,9 @@ def scatter_gaussian_exact(image: torch.Tensor, coc: torch.Tensor) -> torch.Tens
 def scatter_disk_exact(image: torch.Tensor, coc: torch.Tensor) -> torch.Tensor:
     """Scatter every pixel over a disk of diameter c, each tap the area it shares with a pixel.
 
-    :param image: (B, C, H, W); coc: (B, 1, H, W) px. Differentiable in both.
+    :param image: (B, C, H, W); coc: (B, 1, H, W) px, signed. Differentiable in both.
     """
+    coc = coc.abs()
     radius = math.ceil(max(float(coc.detach().max()) - 1.0, 0.0) / 2.0)
     height, width = image.shape[-2:]
     canvas = _canvas(image, radius, radius)
@@ -51,6 +55,45 @@ def scatter_disk_exact(image: torch.Tensor, coc: torch.Tensor) -> torch.Tensor:
             for top in {radius + dy, radius - dy}:
                 for left in {radius + dx, radius - dx}:
                     canvas[..., top : top + height, left : left + width] += light
+    return _fold_borders(canvas, height, width)
+
+
+def scatter_polygon_exact(
+    image: torch.Tensor, coc: torch.Tensor, blades: int, rotation: float
+) -> torch.Tensor:
+    """Scatter every pixel over a regular polygon with the area of the disk of diameter |c|.
+
+    In front of the focus (c < 0) the polygon is turned by half a turn. Each tap is a mean over
+    4 × 4 places in its pixel; up to |c| = 1 all light stays in its pixel.
+
+    :param image: (B, C, H, W); coc: (B, 1, H, W) px, signed. Differentiable in both.
+    """
+    size, side = coc.abs(), torch.where(coc < 0, -1.0, 1.0).to(coc.dtype)
+    corner = side_scale(blades) * math.cos(math.pi / blades)  # c/2 over a corner's distance
+    radius = math.ceil(float(size.detach().max()) / 2.0 / corner + 0.5)
+    height, width = image.shape[-2:]
+    steps = range(-radius, radius + 1)
+    taps = [tap for tap in itertools.product(steps, steps) if math.hypot(*tap) <= radius + 0.5]
+    half, spill = size.clamp(min=1.0) / 2.0, (size - 1.0).clamp(0.0, 1.0)
+
+    def share(dy: int, dx: int) -> torch.Tensor:
+        covered = torch.zeros_like(size)
+        for y, x in itertools.product((-0.375, -0.125, 0.125, 0.375), repeat=2):
+            far, near = (
+                side_distance(dx * way + x, dy * way + y, blades, rotation) for way in (1, -1)
+            )
+            distance = torch.where(side > 0, far, near)
+            covered = covered + (4.0 * (half - distance) + 0.5).clamp(0.0, 1.0)
+        return covered / 16.0 if dx == 0 and dy == 0 else covered * (spill / 16.0)
+
+    total = torch.zeros_like(size)
+    for dy, dx in taps:
+        total = total + share(dy, dx)
+    light = image / total
+    canvas = _canvas(image, radius, radius)
+    for dy, dx in taps:
+        top, left = radius + dy, radius + dx
+        canvas[..., top : top + height, left : left + width] += light * share(dy, dx)
     return _fold_borders(canvas, height, width)
 
 

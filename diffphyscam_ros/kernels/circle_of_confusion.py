@@ -24,6 +24,7 @@ def circle_of_confusion_fast(
     dead_zone: float = 0.0,
     max_coc: float = float('inf'),
     out: Floats | None = None,
+    signed: bool = False,
 ) -> Floats:
     """Return blur diameters in px; the equal of ``camera.circle_of_confusion`` in float32.
 
@@ -31,6 +32,7 @@ def circle_of_confusion_fast(
 
     :param depth: (H, W) float32 z-depth in m; 0, below 0, inf or NaN mean infinitely far.
     :param out: (H, W) float32.
+    :param signed: give c a minus sign in front of the focus.
     :raises ValueError: for a wrong shape or dtype.
     """
     if depth.ndim != 2 or depth.dtype != np.float32:
@@ -48,13 +50,14 @@ def circle_of_confusion_fast(
         np.float32(focus_distance),
         np.float32(dead_zone),
         np.float32(max_coc),
+        np.float32(-1.0 if signed else 1.0),
         out,
     )
     return out
 
 
 @kernel(parallel=True)
-def _circles(depth, scale, inverse_focus, focus_distance, dead_zone, max_coc, out):
+def _circles(depth, scale, inverse_focus, focus_distance, dead_zone, max_coc, front, out):
     """Evaluate eq. 2 in inverse distances; no fastmath, for depth may be inf or NaN."""
     zero, one, far = np.float32(0.0), np.float32(1.0), np.float32(np.inf)
     for y in prange(depth.shape[0]):
@@ -62,7 +65,9 @@ def _circles(depth, scale, inverse_focus, focus_distance, dead_zone, max_coc, ou
             d = depth[y, x]
             hit = d > zero and d < far
             inverse_depth = one / d if hit else zero
-            c = scale * abs(inverse_focus - inverse_depth)
+            offset = inverse_focus - inverse_depth
+            c = scale * abs(offset)
             if hit and abs(d - focus_distance) <= dead_zone:
                 c = zero
-            out[y, x] = min(c, max_coc)
+            c = min(c, max_coc)
+            out[y, x] = front * c if offset < zero else c

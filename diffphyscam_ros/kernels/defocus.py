@@ -13,7 +13,7 @@ import threading
 import numpy as np
 import numpy.typing as npt
 
-from diffphyscam_ros.kernels.defocus_disk import DiskDefocus
+from diffphyscam_ros.kernels.defocus_disk import DiskDefocus, outline
 from diffphyscam_ros.kernels.defocus_gaussian import GaussianDefocus
 
 Floats = npt.NDArray[np.float32]
@@ -43,7 +43,11 @@ def defocus_fast(
     if out is None:
         out = np.empty(image.shape, np.float32)
     if image.size:
-        _worker(psf, coc.shape)(image, coc, out)
+        worker = _worker(psf, coc.shape)
+        if isinstance(worker, DiskDefocus):
+            worker(image, coc, out, outline())
+        else:
+            worker(image, coc, out)
     return out
 
 

@@ -1,8 +1,9 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""The disk pyramid of ``camera.defocus_disk`` on compiled loops."""
+"""The disk and polygon pyramid of ``camera.defocus_disk`` on compiled loops."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 import itertools
 
 import numpy as np
@@ -10,11 +11,63 @@ import numpy.typing as npt
 
 from diffphyscam_ros.kernels import defocus_rows as rows
 from diffphyscam_ros.kernels import disk_rows as disks
-from diffphyscam_ros.kernels.disk_rings import ADDED, RINGS, rise, SCALES, scales_needed
+from diffphyscam_ros.kernels.disk_rings import (
+    HALF_FROM,
+    REACH,
+    rise,
+    SCALES,
+    scales_needed,
+    shape,
+    Shape,
+    tap_distance,
+    WIDEST,
+)
 
 Floats = npt.NDArray[np.float32]
 
 _CHUNK = 16  # half rows a thread takes at a time
+assert HALF_FROM < 2.0 * WIDEST - 1.0
+
+
+class Outline:
+    """What the loops want to know of the shape of an aperture."""
+
+    def __init__(self, blades: int, rotation: float) -> None:
+        """Take a regular polygon, or the disk for 0 blades."""
+        self.shape: Shape = shape(blades, rotation)
+        self.distances = _distances(blades, rotation)
+        self.turned = np.ascontiguousarray(self.distances[..., ::-1])
+        """The distances of what is in front of the focus."""
+        self.nearest: Floats = self.distances.min(axis=(1, 2))
+        rims = 1.0 + np.arange(disks.STEPS * (WIDEST - 1.0) + 2) / disks.STEPS
+        totals = np.zeros_like(rims)
+        for ring in self.shape.rings:
+            totals += len(ring.taps) * np.clip(rims - ring.distance, 0.0, 1.0)
+        self.totals: Floats = totals.astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def outline(blades: int = 0, rotation: float = 0.0) -> Outline:
+    """Return an outline that has been used before, or a new one."""
+    return Outline(blades, rotation)
+
+
+def _distances(blades: int, rotation: float) -> Floats:
+    """Return ρ of (dx, dy), (−dx, dy), (dx, −dy), (−dx, −dy), (R + 1, R + 1, 4), as far as needed.
+
+    A target at (0, 0) sees the tap (dx, dy) of a source that is dx to the left and dy above.
+    """
+    found = np.array(
+        [
+            [
+                [tap_distance(x, y, blades, rotation) for y in (dy, -dy) for x in (dx, -dx)]
+                for dx in range(REACH + 1)
+            ]
+            for dy in range(REACH + 1)
+        ]
+    )
+    reach = 1 + int(np.argwhere(found.min(axis=2) < WIDEST).max())
+    return np.ascontiguousarray(found[:reach, :reach].astype(np.float32))
 
 
 class DiskDefocus:
@@ -30,7 +83,7 @@ class DiskDefocus:
         """For each halved scale, its light at scale 1, 2, … up to its own."""
         self._blur = rows.Blur(height, width)
 
-    def __call__(self, image: Floats, coc: Floats, out: Floats) -> None:
+    def __call__(self, image: Floats, coc: Floats, out: Floats, form: Outline) -> None:
         """Set out; see ``kernels.defocus.defocus_fast``."""
         blur, planes = self._blur, self._planes
         rows.load(image, coc, np.float32(1.0), planes, blur.squares, blur.low, blur.high)
@@ -44,20 +97,21 @@ class DiskDefocus:
             targets, hats = self._half[:coarse], _HATS[1 : 1 + coarse]
             rows.split(planes, blur.squares, blur.low, blur.high, hats, _CHUNK, targets)
         coarser = _NOTHING
+        shared = form.distances, form.nearest
         for scale in range(coarse, 0, -1):
             chain, own = self._chains[scale - 1], self._scales[scale]
             for source, target in itertools.pairwise(chain):
                 rows.halve(source, target)
             factor = 4.0**-scale
-            offset = ADDED * (factor - 1.0)
+            offset = form.shape.added * (factor - 1.0)
             disks.aim(
-                chain[-1], np.float32(factor), np.float32(offset), _RINGS, own.rows, own.high
+                chain[-1], np.float32(factor), np.float32(offset), form.totals, own.rows, own.rims
             )
-            disks.spread(own.rows, own.high, disks.DISTANCES, coarser, own.light, _NO_PICTURE)
+            disks.spread(own.rows, own.rims, *shared, coarser, own.light, _NO_PICTURE)
             coarser = own.light
         finest = self._scales[0]
-        disks.aim_full(planes, blur.squares, _HATS[0], _RINGS, finest.rows, finest.high)
-        disks.spread(finest.rows, finest.high, disks.DISTANCES, coarser, _NOTHING, out)
+        disks.aim_full(planes, blur.squares, _HATS[0], form.totals, finest.rows, finest.rims)
+        disks.spread(finest.rows, finest.rims, *shared, coarser, _NOTHING, out)
 
     def _reserve(self, coarse: int) -> None:
         """Take the buffers of this many halved scales."""
@@ -79,8 +133,8 @@ class _Scale:
 
     def __init__(self, height: int, width: int) -> None:
         tiles = -(-width // disks.TILE)
-        self.rows = np.empty((height, tiles, 5 * disks.SPAN), np.float32)
-        self.high = np.empty((height, tiles), np.float32)
+        self.rows = np.empty((height, tiles, 9 * disks.SPAN), np.float32)
+        self.rims = np.empty((height, tiles, 2), np.float32)
         self.light = np.empty((height, 4, width), np.float32)
 
 
@@ -95,6 +149,5 @@ def _hats() -> Floats:
 
 
 _HATS = _hats()
-_RINGS = np.array([(ring.distance, len(ring.taps)) for ring in RINGS], np.float32)
 _NOTHING = np.empty((0, 4, 0), np.float32)
 _NO_PICTURE = np.empty((0, 0, 3), np.float32)

@@ -1,9 +1,12 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""The compiled loops of the disk defocus. ``kernels.defocus_disk`` puts them in order.
+"""The compiled loops of the disk and polygon defocus. ``kernels.defocus_disk`` orders them.
 
-Rows are (tiles, 5 · SPAN): each tile of ``TILE`` columns with ``PAD`` more on either side, three
+Rows are (tiles, 9 · SPAN): each tile of ``TILE`` columns with ``PAD`` more on either side, three
 colours and the weight, each already divided by the sum of its disk, then the rim c/2 + ½ that the
-disk reaches (0 = no light). ``high`` is the largest rim in each tile, with its sides.
+disk reaches (0 = no light), then running sums of the four from the left. ``rims`` is the largest
+rim in each tile, with its sides, and the smallest of those with light: between them the pixels of
+a row lie on some rim and are weighed one by one; inside all of them they are one difference of
+running sums.
 
 A target row collects from the source rows within reach: nobody else writes to it, and every
 row is computed in the same order whoever computes it.
@@ -17,20 +20,21 @@ from numba import prange
 import numpy as np
 
 from diffphyscam_ros.kernels.defocus_rows import double_row, mirrored, TINY, weigh
-from diffphyscam_ros.kernels.disk_rings import HALF_FROM, REACH
+from diffphyscam_ros.kernels.disk_rings import REACH, WIDEST as WIDEST_RIM
 from diffphyscam_ros.kernels.runtime import kernel
 
-TILE, PAD = 64, REACH
+TILE, PAD = 128, 32
 SPAN = TILE + 2 * PAD
-RIM = 4 * SPAN  # where the rims begin in a tile
-WIDEST = np.float32((HALF_FROM + 1.0) / 2.0)
+RIM, SUM = 4 * SPAN, 5 * SPAN  # where the rims and the running sums begin in a tile
+STEPS = 2048  # of the table of totals, per px
+WIDEST = np.float32(WIDEST_RIM)
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
 HALF = np.float32(0.5)
-DISTANCES = np.hypot(*np.indices((REACH + 1, REACH + 1))).astype(np.float32)
+assert REACH < PAD
 
 
 @kernel(parallel=True, fastmath=True)
-def aim_full(planes, squares, hat, rings, rows, high):
+def aim_full(planes, squares, hat, totals, rows, rims):
     """Turn the picture into the rows of full resolution."""
     height, width = squares.shape
     for y in prange(height):
@@ -43,49 +47,39 @@ def aim_full(planes, squares, hat, rings, rows, high):
             source, target = planes[y, channel], light[channel]
             for x in range(width):
                 target[x] = weight[x] * source[x]
-        aim_row(light, ONE, ZERO, rings, rows[y], high[y])
+        aim_row(light, ONE, ZERO, totals, rows[y], rims[y])
 
 
 @kernel(parallel=True, fastmath=True)
-def aim(light, factor, offset, rings, rows, high):
+def aim(light, factor, offset, totals, rows, rims):
     """Turn the light of a halved scale, (H, 5, W) with the planes of ``split``, into rows."""
     for y in prange(light.shape[0]):
-        aim_row(light[y], factor, offset, rings, rows[y], high[y])
+        aim_row(light[y], factor, offset, totals, rows[y], rims[y])
 
 
 @kernel(fastmath=True)
-def aim_row(light, factor, offset, rings, row, high):
+def aim_row(light, factor, offset, totals, row, rims):
     """Set a row from colours, weight and weight · c²; the disk has factor · c² + offset.
 
     :param light: (5, W).
-    :param rings: (K, 2) distance and number of taps.
+    :param totals: sum of a disk by STEPS · (rim − 1).
     """
     width = light.shape[1]
     padded = np.zeros((5, row.shape[0] * TILE + 2 * PAD), np.float32)
-    total = np.empty(TILE, np.float32)
-    for start in range(0, width, TILE):
-        stop = min(start + TILE, width)
-        weight, blur = light[3, start:stop], light[4, start:stop]
-        rim = padded[4, PAD + start : PAD + stop]
-        largest = ZERO
-        for x in range(stop - start):
-            square = factor * (blur[x] / max(weight[x], TINY)) + offset
-            reach = min(HALF * np.float32(math.sqrt(max(square, ONE))) + HALF, WIDEST)
-            rim[x] = reach if weight[x] > TINY else ZERO
-            largest = max(largest, rim[x])
-            total[x] = ZERO
-        for k in range(rings.shape[0]):
-            distance, count = rings[k, 0], rings[k, 1]
-            if distance >= largest:
-                break
-            for x in range(stop - start):
-                total[x] += count * min(max(rim[x] - distance, ZERO), ONE)
-        for x in range(stop - start):
-            total[x] = ONE / max(total[x], ONE)
-        for channel in range(4):
-            source, out = light[channel, start:stop], padded[channel, PAD + start : PAD + stop]
-            for x in range(stop - start):
-                out[x] = source[x] * total[x]
+    share, rim = np.empty(width, np.float32), padded[4, PAD : PAD + width]
+    weight, blur = light[3], light[4]
+    for x in range(width):
+        square = factor * (blur[x] / max(weight[x], TINY)) + offset
+        reach = min(HALF * np.float32(math.sqrt(max(square, ONE))) + HALF, WIDEST)
+        at = (reach - ONE) * np.float32(STEPS)
+        step = np.int32(at)
+        low, high = totals[step], totals[step + 1]
+        share[x] = ONE / (low + (at - np.float32(step)) * (high - low))
+        rim[x] = reach if weight[x] > TINY else ZERO
+    for channel in range(4):
+        source, out = light[channel], padded[channel, PAD : PAD + width]
+        for x in range(width):
+            out[x] = source[x] * share[x]
     for x in range(PAD):
         left, right = PAD + mirrored(x - PAD, width), PAD + mirrored(width + x, width)
         for channel in range(5):
@@ -93,19 +87,31 @@ def aim_row(light, factor, offset, rings, row, high):
             padded[channel, PAD + width + x] = padded[channel, right]
     for tile in range(row.shape[0]):
         start = tile * TILE
+        largest, least = ZERO, WIDEST
+        for x in range(SPAN):
+            reach = padded[4, start + x]
+            largest = max(largest, reach)
+            least = min(least, reach if reach > ZERO else WIDEST)
+        rims[tile, 0], rims[tile, 1] = largest, least
+        if largest == ZERO:
+            continue
+        target = row[tile]
         for channel in range(5):
             source = padded[channel, start : start + SPAN]
-            target = row[tile, channel * SPAN : channel * SPAN + SPAN]
             for x in range(SPAN):
-                target[x] = source[x]
-        largest = ZERO
+                target[channel * SPAN + x] = source[x]
+        a, b, c, d = ZERO, ZERO, ZERO, ZERO
         for x in range(SPAN):
-            largest = max(largest, padded[4, start + x])
-        high[tile] = largest
+            target[SUM + x], target[SUM + SPAN + x] = a, b
+            target[SUM + 2 * SPAN + x], target[SUM + 3 * SPAN + x] = c, d
+            a += target[x]
+            b += target[SPAN + x]
+            c += target[2 * SPAN + x]
+            d += target[3 * SPAN + x]
 
 
 @kernel(parallel=True, fastmath=True)
-def spread(rows, high, distances, coarser, light, picture):
+def spread(rows, rims, distances, nearest, coarser, light, picture):
     """Spread the rows of one scale, add what a coarser scale has spread.
 
     :param coarser: (H/2, 4, W/2) or empty.
@@ -118,16 +124,7 @@ def spread(rows, high, distances, coarser, light, picture):
         line = np.empty(width // 2 + 3, np.float32)
         gathered = np.empty(4 * TILE, np.float32)
         for tile in range(rows.shape[1]):
-            gathered[:] = ZERO
-            for dy in range(REACH + 1):
-                above, below = mirrored(y - dy, height), mirrored(y + dy, height)
-                widest = max(high[above, tile], high[below, tile])
-                for dx in range(REACH + 1):
-                    distance = distances[dy, dx]
-                    if distance >= widest:
-                        break
-                    share = (HALF if dx == 0 else ONE) * (HALF if dy == 0 else ONE)
-                    gather(rows[above, tile], rows[below, tile], dx, distance, share, gathered)
+            gather_tile(rows, rims, distances, nearest, y, tile, gathered)
             start, stop = tile * TILE, min(tile * TILE + TILE, width)
             for channel in range(4):
                 for x in range(stop - start):
@@ -144,8 +141,61 @@ def spread(rows, high, distances, coarser, light, picture):
             light[y] = total
 
 
+@kernel(fastmath=True)
+def gather_tile(rows, rims, distances, nearest, y, tile, gathered):
+    """Set a tile of a target row to what all source rows send; return whether any does.
+
+    :param distances: (R + 1, R + 1, 4) ρ of the taps (dx, dy), (−dx, dy), (dx, −dy), (−dx, −dy):
+        from above left, above right, below left, below right.
+    :param nearest: (R + 1) the smallest of them for each dy.
+    """
+    height = rows.shape[0]
+    gathered[:] = ZERO
+    lit = False
+    for dy in range(distances.shape[0]):
+        above, below = mirrored(y - dy, height), mirrored(y + dy, height)
+        widest = max(rims[above, tile, 0], rims[below, tile, 0])
+        least = min(rims[above, tile, 1], rims[below, tile, 1])
+        if widest <= nearest[dy]:
+            continue
+        lit = True
+        up, down = rows[above, tile], rows[below, tile]
+        inner = 0
+        while inner < distances.shape[1] and largest_of(distances[dy, inner]) + ONE <= least:
+            inner += 1
+        if inner > 0:
+            half = HALF if dy == 0 else ONE
+            if rims[above, tile, 0] > ZERO:
+                add_run(up, inner, half, gathered)
+            if rims[below, tile, 0] > ZERO:
+                add_run(down, inner, half, gathered)
+        for dx in range(inner, distances.shape[1]):
+            ways = distances[dy, dx]
+            if min(min(ways[0], ways[1]), min(ways[2], ways[3])) >= widest:
+                continue
+            share = (HALF if dx == 0 else ONE) * (HALF if dy == 0 else ONE)
+            gather(up, down, dx, ways[0], ways[1], ways[2], ways[3], share, gathered)
+    return lit
+
+
+@kernel(inline=True)
+def largest_of(ways):
+    """Return the largest of four distances."""
+    return max(max(ways[0], ways[1]), max(ways[2], ways[3]))
+
+
 @kernel(fastmath=True, inline=True)
-def gather(above, below, dx, distance, share, total):
+def add_run(row, inner, share, total):
+    """Add to a tile the sum of a source row from dx = 1 − inner to inner − 1."""
+    last, first = row[SUM + PAD + inner :], row[SUM + PAD - inner + 1 :]
+    for channel in range(4):
+        p, q, out = last[channel * SPAN :], first[channel * SPAN :], total[channel * TILE :]
+        for x in range(TILE):
+            out[x] += share * (p[x] - q[x])
+
+
+@kernel(fastmath=True, inline=True)
+def gather(above, below, dx, first, second, third, fourth, share, total):
     """Add to a tile what two source rows send from dx columns left and right.
 
     One loop for four taps and four planes, all offsets between the planes known when this is
@@ -154,10 +204,10 @@ def gather(above, below, dx, distance, share, total):
     a, b = above[PAD - dx :], above[PAD + dx :]
     c, d = below[PAD - dx :], below[PAD + dx :]
     for x in range(TILE):
-        u = share * min(max(a[RIM + x] - distance, ZERO), ONE)
-        v = share * min(max(b[RIM + x] - distance, ZERO), ONE)
-        w = share * min(max(c[RIM + x] - distance, ZERO), ONE)
-        z = share * min(max(d[RIM + x] - distance, ZERO), ONE)
+        u = share * min(max(a[RIM + x] - first, ZERO), ONE)
+        v = share * min(max(b[RIM + x] - second, ZERO), ONE)
+        w = share * min(max(c[RIM + x] - third, ZERO), ONE)
+        z = share * min(max(d[RIM + x] - fourth, ZERO), ONE)
         total[x] += u * a[x] + v * b[x] + w * c[x] + z * d[x]
         i, k = TILE + x, SPAN + x
         total[i] += u * a[k] + v * b[k] + w * c[k] + z * d[k]
