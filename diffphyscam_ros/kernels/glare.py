@@ -74,7 +74,7 @@ class _Glare:
         self._scratch = [_scratch(*size) for size in sizes]
         if levels[0] > 0:  # the picture itself is never filtered
             sizes[0] = 0, 0
-        self._light = [[np.empty((h, 3, w), np.float32) for _ in range(2)] for h, w in sizes]
+        self._light = [[np.empty((h, 3 * w), np.float32) for _ in range(2)] for h, w in sizes]
         self._radius = -1.0
         self._taps: list[tuple[Floats, Floats]] = []
 
@@ -83,12 +83,13 @@ class _Glare:
         if radius != self._radius:
             self._taps = self._filters(radius)
             self._radius = radius
+        image, out = image.reshape(len(image), -1), out.reshape(len(out), -1)
         total = self._scattered(image)
         keep, share = np.float32(1.0 - fraction), np.float32(fraction / OCTAVES)
         if self.levels[0] > 0:
             rows.blend_doubled(image, keep, total, share, *self._up[0], self._scratch[0], out)
         else:
-            rows.blend(image, keep, total, share, out)
+            rows.blend(image, keep, total, share, self._scratch[0], out)
 
     def _filters(self, radius: float) -> list[tuple[Floats, Floats]]:
         """Return the filters of each octave, down and across."""
@@ -122,8 +123,7 @@ class _Glare:
         for level in range(at - 1, min(self.levels[0], 1) - 1, -1):
             there = octaves[level]
             target = there[0] if there else self._light[level][0]
-            keep = np.float32(1 if there else 0)
-            operands = (total, *self._up[level], keep, target)
+            operands = (total, *self._up[level], bool(there), target)
             self._run(rows.double, rows.double_rows, level, *operands)
             for other in there[1:]:
                 target += other
@@ -134,8 +134,7 @@ class _Glare:
         """Make a level from the one before it."""
         target, steps = self._light[level][0], self._down[level - 1]
         if level == 1 and self.levels[0] > 0:
-            lines = image.reshape(len(image), -1)
-            self._run(rows.halve_picture, rows.halve_picture_rows, 0, lines, *steps, target)
+            self._run(rows.halve_picture, rows.halve_picture_rows, 0, image, *steps, target)
         else:
             source = self._light[level - 1][0]
             self._run(rows.halve, rows.halve_rows, level - 1, source, *steps, target)
@@ -152,7 +151,7 @@ class _Glare:
 def _scratch(height: int, width: int) -> Floats:
     """Return lines for all bands of a level; enough also for the longest filter."""
     bands = _BANDS if height * width > _SMALL else 1
-    return np.empty((bands, 2, 3, width + 2 * rows.PAD + 16), np.float32)
+    return np.empty((bands, 2, 3 * width + 64), np.float32)
 
 
 def _taps(variance: float) -> Floats:

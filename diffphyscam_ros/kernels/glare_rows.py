@@ -1,14 +1,18 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
 """The compiled loops of glare: halving, filtering, doubling, mixing (order: ``kernels.glare``).
 
-Pictures of the pyramid are (H, 3, W): planes in each row, so that inner loops run over contiguous
-floats. Every row is computed the same way whoever does it: the number of threads changes nothing.
+Pictures of the pyramid are (H, 3·W): in each row the three planes, one after the other, so that
+inner loops run over contiguous floats. The camera's own picture is (H, 3·W), too, with the colours
+of a pixel beside each other. Every row is computed the same way whoever does it: the number of
+threads changes nothing.
+
 An axis comes as indices and weights, (cells, taps), of ``kernels.glare_levels``. An even length,
 known by its number of taps, has the same four (halving) or two (doubling) weights everywhere,
-and loops of its own that become SIMD.
+and loops of its own that become SIMD. Small functions are inlined: a call that passes arrays costs
+more than a short row.
 
 The functions named …_rows compute some rows, the others all of them in parallel bands. A band has
-its own lines in ``scratch``, (bands, 2, 3, length), so that nothing is allocated.
+its own lines in ``scratch``, (bands, 2, 3·W + room), so that nothing is allocated.
 """
 
 from __future__ import annotations
@@ -22,17 +26,16 @@ EVEN_DOWN, EVEN_UP = 4, 2  # taps where the length is even
 EIGHTH, QUARTER = np.float32(0.125), np.float32(0.25)
 THREE_EIGHTHS, THREE_QUARTERS = np.float32(0.375), np.float32(0.75)
 ZERO = np.float32(0.0)
-PAD = 8  # floats that a line has room for before its first and after its last cell
 
 
-@kernel()
+@kernel(inline=True)
 def mirrored(index, length):  # type: ignore[no-untyped-def]
     """Return an index reflected at the borders, the edge cell counted twice."""
     index = index % (2 * length)
     return min(index, 2 * length - 1 - index)
 
 
-@kernel(fastmath=True)
+@kernel(fastmath=True, inline=True)
 def weigh_rows(source, index, weight, line):  # type: ignore[no-untyped-def]
     """Set line (n) to the sum of some rows of (rows, n)."""
     count = line.shape[0]
@@ -50,58 +53,53 @@ def weigh_rows(source, index, weight, line):  # type: ignore[no-untyped-def]
             line[x] += p * a[x]
 
 
-@kernel(fastmath=True)
-def halve_line(line, width, index, weight, target):  # type: ignore[no-untyped-def]
-    """Halve a line whose cells are at PAD … PAD + width − 1."""
+@kernel(fastmath=True, inline=True)
+def weigh_cells(line, index, weight, target):  # type: ignore[no-untyped-def]
+    """Set target to sums of some cells of a line: any halving, any doubling."""
+    for x in range(target.shape[0]):
+        value = ZERO
+        for tap in range(index.shape[1]):
+            value += weight[x, tap] * line[index[x, tap]]
+        target[x] = value
+
+
+@kernel(fastmath=True, inline=True)
+def halve_line(line, index, weight, target):  # type: ignore[no-untyped-def]
+    """Halve a line."""
     half = target.shape[0]
-    if index.shape[1] != EVEN_DOWN:
-        cells = line[PAD : PAD + width]
-        for x in range(half):
-            value = ZERO
-            for tap in range(index.shape[1]):
-                value += weight[x, tap] * cells[index[x, tap]]
-            target[x] = value
+    if index.shape[1] != EVEN_DOWN or half == 1:
+        weigh_cells(line, index, weight, target)
         return
-    line[PAD - 1] = line[PAD]
-    line[PAD + width] = line[PAD + width - 1]
-    cells = line[PAD - 1 : PAD + width + 1]
-    for x in range(half):
-        outer = cells[2 * x] + cells[2 * x + 3]
-        inner = cells[2 * x + 1] + cells[2 * x + 2]
+    target[0] = THREE_EIGHTHS * (line[0] + line[1]) + EIGHTH * (line[0] + line[2])
+    for x in range(1, half - 1):
+        outer = line[2 * x - 1] + line[2 * x + 2]
+        inner = line[2 * x] + line[2 * x + 1]
         target[x] = EIGHTH * outer + THREE_EIGHTHS * inner
+    a, b, c = line[2 * half - 3], line[2 * half - 2], line[2 * half - 1]
+    target[half - 1] = THREE_EIGHTHS * (b + c) + EIGHTH * (a + c)
 
 
-@kernel(fastmath=True)
-def double_line(line, width, index, weight, target):  # type: ignore[no-untyped-def]
-    """Double a line whose cells are at PAD … PAD + width − 1; target has the doubled length."""
-    if index.shape[1] != EVEN_UP:
-        cells = line[PAD : PAD + width]
-        for x in range(target.shape[0]):
-            value = ZERO
-            for tap in range(index.shape[1]):
-                value += weight[x, tap] * cells[index[x, tap]]
-            target[x] = value
+@kernel(fastmath=True, inline=True)
+def double_line(line, index, weight, target):  # type: ignore[no-untyped-def]
+    """Double a line; target has the doubled length."""
+    width = line.shape[0]
+    if index.shape[1] != EVEN_UP or width == 1:
+        weigh_cells(line, index, weight, target)
         return
-    line[PAD - 1] = line[PAD]
-    line[PAD + width] = line[PAD + width - 1]
-    left, own, right = (
-        line[PAD - 1 : PAD + width - 1],
-        line[PAD : PAD + width],
-        line[PAD + 1 : PAD + width + 1],
-    )
-    for x in range(width):
-        middle = THREE_QUARTERS * own[x]
-        target[2 * x] = middle + QUARTER * left[x]
-        target[2 * x + 1] = middle + QUARTER * right[x]
+    target[0] = line[0]
+    for x in range(width - 1):
+        a, b = line[x], line[x + 1]
+        target[2 * x + 1] = THREE_QUARTERS * a + QUARTER * b
+        target[2 * x + 2] = QUARTER * a + THREE_QUARTERS * b
+    target[2 * width - 1] = line[width - 1]
 
 
 @kernel(fastmath=True)
 def halve_picture_rows(image, down_y, weight_y, down_x, weight_x, target, scratch, first, last):  # type: ignore[no-untyped-def]
-    """Halve the camera's picture, (H, 3·W) with the colours of a pixel beside each other."""
-    width = image.shape[1] // 3
-    mixed = scratch[0].reshape(-1)[: 3 * width]
-    planes = scratch[1]
-    red, green, blue = planes[0, PAD:], planes[1, PAD:], planes[2, PAD:]
+    """Halve the camera's picture."""
+    width, half = image.shape[1] // 3, target.shape[1] // 3
+    mixed, planes = scratch[0, : 3 * width], scratch[1]
+    red, green, blue = planes[:width], planes[width : 2 * width], planes[2 * width : 3 * width]
     for y in range(first, last):
         weigh_rows(image, down_y[y], weight_y[y], mixed)
         for x in range(width):
@@ -109,74 +107,75 @@ def halve_picture_rows(image, down_y, weight_y, down_x, weight_x, target, scratc
             green[x] = mixed[3 * x + 1]
             blue[x] = mixed[3 * x + 2]
         for channel in range(3):
-            halve_line(planes[channel], width, down_x, weight_x, target[y, channel])
+            line = planes[channel * width : (channel + 1) * width]
+            out = target[y, channel * half : (channel + 1) * half]
+            halve_line(line, down_x, weight_x, out)
 
 
 @kernel(fastmath=True)
 def halve_rows(source, down_y, weight_y, down_x, weight_x, target, scratch, first, last):  # type: ignore[no-untyped-def]
     """Halve a picture of the pyramid."""
-    width = source.shape[2]
-    line = scratch[0, 0]
+    width, half = source.shape[1] // 3, target.shape[1] // 3
+    mixed = scratch[0, : 3 * width]
     for y in range(first, last):
+        weigh_rows(source, down_y[y], weight_y[y], mixed)
         for channel in range(3):
-            cells = line[PAD : PAD + width]
-            weigh_rows(source[:, channel], down_y[y], weight_y[y], cells)
-            halve_line(line, width, down_x, weight_x, target[y, channel])
+            line = mixed[channel * width : (channel + 1) * width]
+            out = target[y, channel * half : (channel + 1) * half]
+            halve_line(line, down_x, weight_x, out)
 
 
 @kernel(fastmath=True)
 def filter_rows(source, taps_y, taps_x, target, scratch, first, last):  # type: ignore[no-untyped-def]
     """Convolve with symmetric filters, (middle, ±1, ±2, …), the borders mirrored."""
-    height, width = source.shape[0], source.shape[2]
+    height, width = source.shape[0], source.shape[1] // 3
     reach = taps_x.shape[0] - 1
-    line = scratch.reshape(-1)[: width + 2 * reach]
+    mixed = scratch[0, : 3 * width]
+    line = scratch[1, : width + 2 * reach]
     cells = line[reach : reach + width]
     for y in range(first, last):
+        row, middle = source[y], taps_y[0]
+        for x in range(3 * width):
+            mixed[x] = middle * row[x]
+        for k in range(1, taps_y.shape[0]):
+            above, below = source[mirrored(y - k, height)], source[mirrored(y + k, height)]
+            side = taps_y[k]
+            for x in range(3 * width):
+                mixed[x] += side * (above[x] + below[x])
         for channel in range(3):
-            row = source[y, channel]
+            begin, end = channel * width, (channel + 1) * width
+            given, out = mixed[begin:end], target[y, begin:end]
+            middle = taps_x[0]
             for x in range(width):
-                cells[x] = taps_y[0] * row[x]
-            for k in range(1, taps_y.shape[0]):
-                above = source[mirrored(y - k, height), channel]
-                below = source[mirrored(y + k, height), channel]
-                for x in range(width):
-                    cells[x] += taps_y[k] * (above[x] + below[x])
+                cells[x] = given[x]
+                out[x] = middle * given[x]
             for k in range(1, reach + 1):
-                line[reach - k] = cells[mirrored(-k, width)]
-                line[reach + width - 1 + k] = cells[mirrored(width - 1 + k, width)]
-            out = target[y, channel]
-            for x in range(width):
-                out[x] = taps_x[0] * cells[x]
+                line[reach - k] = given[mirrored(-k, width)]
+                line[reach + width - 1 + k] = given[mirrored(width - 1 + k, width)]
             for k in range(1, reach + 1):
                 left, right = line[reach - k :], line[reach + k :]
+                side = taps_x[k]
                 for x in range(width):
-                    out[x] += taps_x[k] * (left[x] + right[x])
-
-
-@kernel(fastmath=True)
-def double_row(source, index, weight, up_x, weight_x, planes, target):  # type: ignore[no-untyped-def]
-    """Set target (3, W) to a row of a picture doubled; planes is scratch."""
-    width = source.shape[2]
-    for channel in range(3):
-        line = planes[channel]
-        weigh_rows(source[:, channel], index, weight, line[PAD : PAD + width])
-        double_line(line, width, up_x, weight_x, target[channel])
+                    out[x] += side * (left[x] + right[x])
 
 
 @kernel(fastmath=True)
 def double_rows(source, up_y, weight_y, up_x, weight_x, keep, target, scratch, first, last):  # type: ignore[no-untyped-def]
-    """Set target to itself times keep (0 or 1) and a picture doubled."""
-    width = target.shape[2]
-    grown = scratch[1, :, :width]
+    """Set target to a picture doubled, or where keep is 1, add that to it."""
+    half, width = source.shape[1] // 3, target.shape[1] // 3
+    mixed, grown = scratch[0, : 3 * half], scratch[1, : 3 * width]
     for y in range(first, last):
-        if keep == ZERO:
-            double_row(source, up_y[y], weight_y[y], up_x, weight_x, scratch[0], target[y])
-            continue
-        double_row(source, up_y[y], weight_y[y], up_x, weight_x, scratch[0], grown)
+        weigh_rows(source, up_y[y], weight_y[y], mixed)
         for channel in range(3):
-            row, out = grown[channel], target[y, channel]
-            for x in range(width):
-                out[x] += row[x]
+            line = mixed[channel * half : (channel + 1) * half]
+            double_line(line, up_x, weight_x, grown[channel * width : (channel + 1) * width])
+        out = target[y]
+        if keep:
+            for x in range(3 * width):
+                out[x] += grown[x]
+        else:
+            for x in range(3 * width):
+                out[x] = grown[x]
 
 
 @kernel(parallel=True)
@@ -218,39 +217,77 @@ def double(source, up_y, weight_y, up_x, weight_x, keep, target, scratch):  # ty
         double_rows(source, up_y, weight_y, up_x, weight_x, keep, target, lines, first, last)
 
 
+@kernel(fastmath=True, inline=True)
+def interleave(planes, line):  # type: ignore[no-untyped-def]
+    """Put the colours of each pixel beside each other."""
+    width = planes.shape[0] // 3
+    red, green, blue = planes[:width], planes[width : 2 * width], planes[2 * width :]
+    for x in range(width):
+        line[3 * x] = red[x]
+        line[3 * x + 1] = green[x]
+        line[3 * x + 2] = blue[x]
+
+
+@kernel(fastmath=True, inline=True)
+def double_pixels(line, target):  # type: ignore[no-untyped-def]
+    """Double a line of interleaved pixels to an even length."""
+    count = line.shape[0]  # 3 · width
+    for channel in range(3):
+        target[channel] = line[channel]
+        target[2 * count - 3 + channel] = line[count - 3 + channel]
+    for x in range(count // 3 - 1):
+        i, k = 6 * x, 3 * x
+        for channel in range(3):
+            a, b = line[k + channel], line[k + 3 + channel]
+            target[i + 3 + channel] = THREE_QUARTERS * a + QUARTER * b
+            target[i + 6 + channel] = QUARTER * a + THREE_QUARTERS * b
+
+
 @kernel(parallel=True, fastmath=True)
-def blend_doubled(  # type: ignore[no-untyped-def]
-    image, keep, halo, share, up_y, weight_y, up_x, weight_x, scratch, out
-):
-    """Set out = keep · image + share · halo doubled, (H, W, 3); out may be the image."""
-    height, width, bands = out.shape[0], out.shape[1], scratch.shape[0]
+def blend_doubled(image, keep, halo, share, up_y, weight_y, up_x, weight_x, scratch, out):  # type: ignore[no-untyped-def]
+    """Set out = keep · image + share · halo doubled; out may be the image."""
+    height, bands = out.shape[0], scratch.shape[0]
+    half, width = halo.shape[1] // 3, out.shape[1] // 3
     for band in prange(bands):
         lines = scratch[band]
-        grown = lines[1, :, :width]
-        red, green, blue = grown[0], grown[1], grown[2]
+        one, other = lines[0], lines[1]
         for y in range(band * height // bands, (band + 1) * height // bands):
-            double_row(halo, up_y[y], weight_y[y], up_x, weight_x, lines[0], grown)
+            weigh_rows(halo, up_y[y], weight_y[y], one[: 3 * half])
+            if up_x.shape[1] == EVEN_UP:
+                interleave(one[: 3 * half], other[: 3 * half])
+                double_pixels(other[: 3 * half], one[: 3 * width])
+            else:
+                for channel in range(3):
+                    line = one[channel * half : (channel + 1) * half]
+                    grown = other[channel * width : (channel + 1) * width]
+                    double_line(line, up_x, weight_x, grown)
+                interleave(other[: 3 * width], one[: 3 * width])
             given, row = image[y], out[y]
-            for x in range(width):
-                row[x, 0] = keep * given[x, 0] + share * red[x]
-                row[x, 1] = keep * given[x, 1] + share * green[x]
-                row[x, 2] = keep * given[x, 2] + share * blue[x]
+            for x in range(3 * width):
+                row[x] = keep * given[x] + share * one[x]
 
 
 @kernel(parallel=True, fastmath=True)
 def take_apart(image, planes):  # type: ignore[no-untyped-def]
-    """Turn (H, W, 3) into (H, 3, W)."""
+    """Put the planes of each row after each other."""
+    width = planes.shape[1] // 3
     for y in prange(planes.shape[0]):
-        for x in range(planes.shape[2]):
-            planes[y, 0, x] = image[y, x, 0]
-            planes[y, 1, x] = image[y, x, 1]
-            planes[y, 2, x] = image[y, x, 2]
+        given, row = image[y], planes[y]
+        red, green, blue = row[:width], row[width : 2 * width], row[2 * width :]
+        for x in range(width):
+            red[x] = given[3 * x]
+            green[x] = given[3 * x + 1]
+            blue[x] = given[3 * x + 2]
 
 
 @kernel(parallel=True, fastmath=True)
-def blend(image, keep, halo, share, out):  # type: ignore[no-untyped-def]
-    """Set out = keep · image + share · halo, where the halo has the full resolution."""
-    for y in prange(out.shape[0]):
-        for x in range(out.shape[1]):
-            for channel in range(3):
-                out[y, x, channel] = keep * image[y, x, channel] + share * halo[y, channel, x]
+def blend(image, keep, halo, share, scratch, out):  # type: ignore[no-untyped-def]
+    """Set out = keep · image + share · halo, which has the full resolution."""
+    height, bands = out.shape[0], scratch.shape[0]
+    for band in prange(bands):
+        line = scratch[band, 0, : out.shape[1]]
+        for y in range(band * height // bands, (band + 1) * height // bands):
+            interleave(halo[y], line)
+            given, row = image[y], out[y]
+            for x in range(line.shape[0]):
+                row[x] = keep * given[x] + share * line[x]
