@@ -132,12 +132,20 @@ def aberrate(
         for a scale that is not positive.
     """
     image = _colours(image, intrinsics)
-    largest = torch.tensor(
-        [intrinsics.width - 1.0, intrinsics.height - 1.0], dtype=torch.float64, device=image.device
-    )
-    lowest = torch.zeros_like(largest)
-    maps = chromatic_maps(intrinsics, intrinsics, 'plumb_bob', (), scale, curve, image.device)
-    return _sampled(image, [pixels.clamp(lowest, largest) for pixels in maps])
+    return _sampled(image, border_maps(intrinsics, scale, curve, image.device))
+
+
+def border_maps(
+    intrinsics: Intrinsics, scale: Colour, curve: Colour, device: torch.device | str = 'cpu'
+) -> list[torch.Tensor]:
+    """Return where ``aberrate`` looks: ``chromatic_maps`` within one picture, held to its border.
+
+    :return: red, green, blue: (H, W, 2) or (B, H, W, 2) float64 (u, v), NaN where a channel folds.
+    """
+    size = [intrinsics.width - 1.0, intrinsics.height - 1.0]
+    largest = torch.tensor(size, dtype=torch.float64, device=device)
+    maps = chromatic_maps(intrinsics, intrinsics, 'plumb_bob', (), scale, curve, device)
+    return [pixels.clamp(torch.zeros_like(largest), largest) for pixels in maps]
 
 
 def distort_colours(
