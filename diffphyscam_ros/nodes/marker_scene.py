@@ -37,6 +37,9 @@ MAX_MARKERS = 20_000
 """At once; further ones are refused by name."""
 
 
+LONGEST_WAIT = 0.05  # s, after which it is looked again who is on the move
+
+
 @dataclass
 class _Entry:
     """A marker that is shown.
@@ -200,7 +203,7 @@ class MarkerScene:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return
-                self._heard.wait(left)
+                self._heard.wait(min(left, LONGEST_WAIT))  # it may also fall silent
 
     def _renew(self, now: int, world: str, transforms: Transforms) -> MarkerView:
         """Return what is shown; the lock is held."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable
 import time
 
@@ -69,7 +70,10 @@ class MarkerTrack:
                     history.stamps[-1] = moment  # standing since the last but one
                     continue
             history.add(moment, pose)
-            history.forget(history.stamps[-1] - memory)
+            # The last pose before that time is kept: it held then.
+            oldest = bisect.bisect_right(history.stamps, history.stamps[-1] - memory) - 1
+            if oldest > 0:
+                history.forget(history.stamps[oldest])
         self._pending.clear()
 
     def awaits(self, stamp: int) -> bool:
