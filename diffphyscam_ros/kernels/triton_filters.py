@@ -19,7 +19,7 @@ FILTER, HALVE, DOUBLE, HALVE_ADJOINT, DOUBLE_ADJOINT = range(5)
 
 Taps = tuple[float, float, float]
 
-_SIDES = {FILTER: 5, HALVE: 4, DOUBLE: 2, HALVE_ADJOINT: 3, DOUBLE_ADJOINT: 4}
+SIDES = {FILTER: 5, HALVE: 4, DOUBLE: 2, HALVE_ADJOINT: 3, DOUBLE_ADJOINT: 4}
 """How many pixels of a row an output pixel is made of."""
 
 _BLOCK = 256
@@ -112,7 +112,7 @@ def _launch(x: torch.Tensor, mode: int, rows: int, columns: int, taps: Taps) -> 
     if out.numel():
         grid = (triton.cdiv(rows * columns, _BLOCK), out.shape[0] * out.shape[1])
         sizes = (*x.shape[2:], rows, columns)
-        _resample[grid](x, out, *sizes, *taps, MODE=mode, SIDES=_SIDES[mode], BLOCK=_BLOCK)
+        _resample[grid](x, out, *sizes, *taps, MODE=mode, SIDES=SIDES[mode], BLOCK=_BLOCK)
     return out
 
 

@@ -7,6 +7,10 @@ Without a GPU they are interpreted; see test_triton_sensor.py.
 from __future__ import annotations
 
 from collections.abc import Callable
+import os
+from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -70,3 +74,14 @@ def test_defocus_on_cuda_is_that_of_the_cpu(occlusion: bool) -> None:
     here = defocus(image, coc, occlusion=occlusion)
     there = defocus(image.cuda(), coc.cuda(), occlusion=occlusion).cpu()
     torch.testing.assert_close(there, here, atol=1e-5, rtol=1e-4)
+
+
+def test_kernels_compile_for_gpus(tmp_path: Path) -> None:
+    script = Path(__file__).with_name('triton_compilation.py')
+    environment = os.environ | {'TRITON_CACHE_DIR': str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    sizes = [int(line) for line in done.stdout.split()]
+    assert len(sizes) == 4 and min(sizes) > 1000
