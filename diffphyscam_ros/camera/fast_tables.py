@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from diffphyscam_ros.camera.aberration import chromatic_maps
+from diffphyscam_ros.camera.aberration import border_maps, chromatic_maps
 from diffphyscam_ros.camera.arrays import LARGEST
 from diffphyscam_ros.camera.color import is_neutral
 from diffphyscam_ros.camera.distortion import distortion_map, nearest_pixels
@@ -67,7 +67,10 @@ def colour_places(colours: tuple[Any, Any], *lens: Any) -> tuple[Places, Places,
     :param colours: scale and curve of the lateral aberration, (3,) each.
     """
     source, target, model, coefficients = lens
-    maps = chromatic_maps(source, target, model, coefficients, *colours)
+    if source == target and not coefficients:  # nothing lies beyond the border: aberrate
+        maps = border_maps(target, *colours)
+    else:
+        maps = chromatic_maps(source, target, model, coefficients, *colours)
     red, green, blue = (_places(one, source) for one in maps)
     return red, green, blue
 
