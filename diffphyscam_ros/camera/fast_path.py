@@ -147,11 +147,16 @@ def write_pixels(values: Floats, target: Target) -> None:
         write_raw(np.ascontiguousarray(values), target)
         return
     light = np.ascontiguousarray(values)
-    plain = (CameraSettings(), SensorModel(), ('response',))
-    response = tables.response_of(*plain, False)._replace(iso=np.float32(1.0))
-    noise = tables.noise_of(*plain, (light.shape[0], light.shape[1]), 0, 0)
-    colours = tables.colours_of(plain[1], plain[2])
-    digitise(light, tables.three(1.0), noise, response, colours, target)
+    nothing = CameraSettings(), SensorModel(), ()
+    size = light.shape[0], light.shape[1]
+    digitise(
+        light,
+        tables.three(1.0),
+        tables.noise_of(*nothing, size, 0, 0),
+        tables.response_of(*nothing, False),
+        tables.colours_of(SensorModel(), ()),
+        target,
+    )
 
 
 def _is_mosaic(sensor: SensorModel, stages: tuple[str, ...]) -> bool:

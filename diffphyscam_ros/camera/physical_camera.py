@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+import math
+from typing import TYPE_CHECKING
 import warnings
 
 import torch
@@ -25,6 +27,10 @@ from diffphyscam_ros.camera.stages import (
     SENSOR_STAGES,
     STAGES,
 )
+
+if TYPE_CHECKING:
+    from diffphyscam_ros.camera.encodings import Pixels
+    from diffphyscam_ros.camera.photograph import Photograph
 
 
 class PhysicalCamera:
@@ -158,8 +164,69 @@ class PhysicalCamera:
             raise ValueError(
                 f'irradiance has shape {tuple(irradiance.shape)}: must be (..., H, W, 3)'
             )
-        irradiance = irradiance.nan_to_num(nan=0.0, posinf=BRIGHTEST, neginf=0.0)
+        irradiance = _finite(irradiance)
         return self._sense(irradiance, settings, frame_number, stamp)
+
+    def photograph(
+        self,
+        radiance: torch.Tensor,
+        depth: torch.Tensor | None,
+        settings: CameraSettings,
+        frame_number: int = 0,
+        encoding: str = 'rgb8',
+        out: Pixels | None = None,
+        intrinsics: Intrinsics | None = None,
+    ) -> Photograph:
+        """Take a single picture as bytes; the same values as those of a call, encoded.
+
+        :param encoding: one of ``camera.encodings.OUTPUT_ENCODINGS``; a 'bayer_…' encoding holds
+            the photosites' values.
+        :param out: (H, W, C) contiguous, of the encoding's type: where the pixels go. None: new
+            memory.
+        :raises ValueError: as a call, for an encoding that this camera cannot give, or an
+            ``out`` that does not fit.
+        """
+        irradiance = self.lens(radiance, depth, settings, intrinsics)
+        return self._photograph(irradiance, settings, frame_number, encoding, out)
+
+    def sense_pixels(
+        self,
+        irradiance: torch.Tensor,
+        settings: CameraSettings,
+        frame_number: int = 0,
+        encoding: str = 'rgb8',
+        out: Pixels | None = None,
+    ) -> Photograph:
+        """Return the picture of one irradiance as bytes: see ``photograph`` and ``sense``."""
+        irradiance = _finite(picture(irradiance, 'irradiance'))
+        return self._photograph(irradiance, settings, frame_number, encoding, out)
+
+    def _photograph(
+        self,
+        irradiance: torch.Tensor,
+        settings: CameraSettings,
+        frame_number: int,
+        encoding: str,
+        out: Pixels | None,
+    ) -> Photograph:
+        """Apply the stages of the sensor to a finite irradiance and write what comes out."""
+        from diffphyscam_ros.camera import photograph
+
+        if irradiance.ndim != 3 or irradiance.shape[2] != 3:
+            raise ValueError(f'irradiance has shape {tuple(irradiance.shape)}: must be (H, W, 3)')
+        height, width = irradiance.shape[:2]
+        pixels = photograph.pixels_for(height, width, encoding, out)
+        stages = tuple(stage for stage in self.stages if stage in SENSOR_STAGES)
+        if _fast_path_serves(irradiance, None, settings, self.sensor):
+            plain = plain_copy(settings), plain_copy(self.sensor)
+            seeds = self.seed, frame_number
+            written = photograph.write_sensed(
+                irradiance, *plain, stages, *seeds, self.soft_clamp, encoding, pixels
+            )
+        else:
+            frame = self._sense(irradiance, settings, frame_number, None)
+            written = photograph.write_frame(frame, self.sensor, stages, encoding, pixels)
+        return photograph.Photograph(pixels, encoding, settings, frame_number, written)
 
     def _sense(
         self,
@@ -278,6 +345,15 @@ def _padding(
     if chromatic_scale is None:
         return source_padding(target, model, coefficients)
     return chromatic_padding(target, model, coefficients, chromatic_scale, chromatic_curve)
+
+
+def _finite(light: torch.Tensor) -> torch.Tensor:
+    """Return light where NaN counts as 0 and infinity as 1e9; the same tensor if none is."""
+    if light.device.type == 'cpu' and light.numel() > 0:
+        low, high = torch.aminmax(light.detach())
+        if math.isfinite(low) and math.isfinite(high):
+            return light
+    return light.nan_to_num(nan=0.0, posinf=BRIGHTEST, neginf=0.0)
 
 
 def _fast_path_serves(radiance: torch.Tensor, depth: torch.Tensor | None, *parts: object) -> bool:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import functools
 import random
 import signal
 import sys
@@ -25,6 +26,7 @@ from visualization_msgs.msg import MarkerArray
 from diffphyscam_ros.msg import CameraState
 from diffphyscam_ros.nodes import dds_profile, diagnostics
 from diffphyscam_ros.nodes.camera_state import Configuration
+from diffphyscam_ros.nodes.conversions import write_message
 from diffphyscam_ros.nodes.frame_loop import FrameLoop, SAY_AGAIN, time_message
 from diffphyscam_ros.nodes.parameter import ParameterError
 from diffphyscam_ros.nodes.parameter_server import ParameterServer
@@ -106,9 +108,11 @@ class CameraNode(ParameterServer):
         """Compile what has to be compiled, and begin."""
         began = time.perf_counter()
         self.get_logger().info('preparing the kernels; the very first start takes a minute')
-        self._taker.take(
+        picture = self._taker.take(
             self.configuration, self._scene.at(0, ''), matrix_from_pose((0, 0, 0), (0, 0, 0, 1)), 0
         )
+        encoding = self.configuration.text('output_encoding')
+        write_message(*picture.size, encoding, functools.partial(picture.write, encoding))
         renderer = self._taker.renderer
         if self.configuration.text('device') == 'auto' and renderer.device.type == 'cpu':
             self.get_logger().warning(f'rendering on the CPU: {renderer.device_reason}')

@@ -8,7 +8,7 @@ every byte of anything else.
 from __future__ import annotations
 
 import array
-from dataclasses import dataclass
+from collections.abc import Callable
 import sys
 
 import numpy as np
@@ -16,53 +16,29 @@ import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from diffphyscam_ros.camera.mosaic import BAYER_PATTERNS
-from diffphyscam_ros.kernels.encoding import encode_mosaic_rows, encode_rows
+from diffphyscam_ros.camera.encodings import (
+    CountedPixels,
+    Encoding,
+    encoding_named,
+    OUTPUT_ENCODINGS,
+    Pixels,
+    Statistics,
+)
+from diffphyscam_ros.camera.fast_path import write_pixels
 from diffphyscam_ros.nodes.calibration_info import CalibrationInfo
 
-
-@dataclass(frozen=True)
-class Encoding:
-    """How a sensor_msgs encoding lays a pixel out.
-
-    :param dtype: of numpy, native byte order.
-    :param bayer: the pattern of a mosaic, or 'none'.
-    """
-
-    name: str
-    channels: int
-    dtype: str
-    blue_first: bool = False
-    bayer: str = 'none'
-
-    @property
-    def full_scale(self) -> float:
-        """The number that stands for digital value 1.0: all bits set, also with 16 bits.
-
-        Whatever the sensor's bit depth is, its values fill the 16 bits, as those of camera drivers
-        do that align them to the left.
-        """
-        kind = np.dtype(self.dtype)
-        return float(np.iinfo(kind).max) if kind.kind == 'u' else 1.0
-
-
-OUTPUT_ENCODINGS = {
-    item.name: item
-    for item in (
-        Encoding('rgb8', 3, 'uint8'),
-        Encoding('bgr8', 3, 'uint8', blue_first=True),
-        Encoding('mono8', 1, 'uint8'),
-        Encoding('mono16', 1, 'uint16'),
-        Encoding('rgb16', 3, 'uint16'),
-        Encoding('32FC3', 3, 'float32'),
-        *(
-            Encoding(f'bayer_{pattern}{bits}', 1, f'uint{bits}', bayer=pattern)
-            for bits in (8, 16)
-            for pattern in BAYER_PATTERNS[1:]
-        ),
-    )
-}
-"""What the camera publishes; the channels of 32FC3 are red, green, blue in [0, 1]."""
+__all__ = [
+    'DECODABLE',
+    'OUTPUT_ENCODINGS',
+    'Encoding',
+    'Statistics',
+    'camera_info',
+    'decode',
+    'empty_image',
+    'encode',
+    'encode_depth',
+    'write_message',
+]
 
 DECODABLE = OUTPUT_ENCODINGS | {
     item.name: item
@@ -77,15 +53,6 @@ DECODABLE = OUTPUT_ENCODINGS | {
         Encoding('32FC1', 1, 'float32'),
     )
 }
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """What the digital values of a picture say about its exposure; all in [0, 1]."""
-
-    mean_level: float
-    saturated_fraction: float
-    black_fraction: float
 
 
 def empty_image(
@@ -117,17 +84,11 @@ def encode(
         place of the picture: their pattern has to be that of the encoding.
     :raises ValueError: for an unknown encoding, or a picture of another shape.
     """
-    layout = OUTPUT_ENCODINGS.get(encoding)
-    if layout is None:
-        raise ValueError(f'encoding {encoding!r}: must be one of {", ".join(OUTPUT_ENCODINGS)}')
+    layout = encoding_named(encoding)
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f'image has shape {image.shape}: must be (height, width, 3)')
     height, width = image.shape[:2]
-    message, pixels = empty_image(height, width, layout)
-    total = np.empty(height)
-    saturated, black = np.empty(height, np.int64), np.empty(height, np.int64)
-    scale, half = np.float32(layout.full_scale), np.float32(0.5)
-    rows = (total, saturated, black)
+    values = image
     if layout.bayer != 'none':
         if raw is None or raw.shape != (height, width):
             given = None if raw is None else raw.shape
@@ -135,19 +96,33 @@ def encode(
                 f'raw has shape {given}: a {encoding} image is made of (height, width) = '
                 f'{(height, width)} photosites; give the raw values of a sensor with a mosaic'
             )
-        encode_mosaic_rows(np.ascontiguousarray(raw, np.float32), pixels, scale, half, *rows)
-    else:
-        offset = np.float32(0.0) if layout.dtype == 'float32' else half
-        colours = np.ascontiguousarray(image, np.float32)
-        encode_rows(colours, pixels, scale, offset, layout.blue_first, *rows)
+        values = raw
+
+    def write(pixels: Pixels) -> Statistics:
+        counted = CountedPixels(pixels, layout)
+        write_pixels(np.ascontiguousarray(values, np.float32), counted.target)
+        return counted.statistics()
+
+    return write_message(height, width, encoding, write, header)
+
+
+def write_message(
+    height: int,
+    width: int,
+    encoding: str,
+    write: Callable[[Pixels], Statistics],
+    header: Header | None = None,
+) -> tuple[Image, Statistics]:
+    """Return the message of a picture that is written straight into it.
+
+    :param write: is given the pixels (H, W, C) of the message, sets them, and says what is in
+        them.
+    :raises ValueError: for an unknown encoding.
+    """
+    message, pixels = empty_image(height, width, encoding_named(encoding))
+    statistics = write(pixels)
     if header is not None:
         message.header = header
-    count = height * width
-    statistics = Statistics(
-        float(total.sum()) / (count if layout.bayer != 'none' else 3 * count),
-        float(saturated.sum()) / count,
-        float(black.sum()) / count,
-    )
     return message, statistics
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import functools
 import random
 import threading
 import time
@@ -16,7 +17,12 @@ from std_msgs.msg import Header
 
 from diffphyscam_ros.msg import CameraMetadata
 from diffphyscam_ros.nodes.camera_state import Configuration
-from diffphyscam_ros.nodes.conversions import camera_info, encode, encode_depth, Statistics
+from diffphyscam_ros.nodes.conversions import (
+    camera_info,
+    encode_depth,
+    Statistics,
+    write_message,
+)
 from diffphyscam_ros.nodes.delay_line import DelayLine
 from diffphyscam_ros.nodes.frame_statistics import FrameStatistics
 from diffphyscam_ros.nodes.frame_timer import FrameTimer
@@ -188,9 +194,9 @@ class FrameLoop:
         header = Header(stamp=time_message(stamp), frame_id=configuration.frame_id)
         image, statistics = None, None
         if {IMAGE, COMPRESSED, METADATA} & wanted or configuration.flag('always_render'):
-            image, statistics = encode(
-                picture.image, configuration.text('output_encoding'), header, picture.raw
-            )
+            encoding = configuration.text('output_encoding')
+            write = functools.partial(picture.write, encoding)
+            image, statistics = write_message(*picture.size, encoding, write, header)
         render_ms = 1000.0 * (time.perf_counter() - began)
         messages = FrameMessages(
             image,

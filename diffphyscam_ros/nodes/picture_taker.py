@@ -12,10 +12,12 @@ import numpy.typing as npt
 import torch
 
 from diffphyscam_ros.camera.distortion import distortion_map, nearest_pixels
+from diffphyscam_ros.camera.encodings import Pixels, Statistics
 from diffphyscam_ros.camera.frame import Frame
 from diffphyscam_ros.camera.intrinsics import Intrinsics
 from diffphyscam_ros.camera.physical_camera import PhysicalCamera
 from diffphyscam_ros.camera.sensor_model import SensorModel
+from diffphyscam_ros.camera.settings import CameraSettings
 from diffphyscam_ros.nodes.camera_state import Configuration
 from diffphyscam_ros.nodes.pose_math import Matrix
 from diffphyscam_ros.render.exposure import expose_scene
@@ -43,17 +45,44 @@ class Blur:
 class Picture:
     """What one exposure gave.
 
-    :param image: (H, W, 3) float32 digital values in [0, 1].
+    :param camera: what it was taken with.
+    :param irradiance: (H, W, 3) float32 on the sensor.
+    :param settings: of this frame.
+    :param frame_number: of the noise.
     :param depth: (H, W) float32 z-depth in m of the same pixels, inf where nothing was hit, NaN
         where the lens sees past what was rendered; None where it was not asked for.
     :param blur: of a picture of things that may move.
-    :param raw: (H, W) float32 digital values of the photosites, of a sensor with a mosaic.
     """
 
-    image: npt.NDArray[np.float32]
+    camera: PhysicalCamera
+    irradiance: torch.Tensor
+    settings: CameraSettings
+    frame_number: int
     depth: npt.NDArray[np.float32] | None
     blur: Blur | None = None
-    raw: npt.NDArray[np.float32] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, px."""
+        return self.irradiance.shape[0], self.irradiance.shape[1]
+
+    @functools.cached_property
+    @torch.inference_mode()
+    def frame(self) -> Frame:
+        """The digital values, (H, W, 3) in [0, 1]; read out when first asked for."""
+        return self.camera.sense(self.irradiance, self.settings, self.frame_number)
+
+    @property
+    def image(self) -> npt.NDArray[np.float32]:
+        """The digital values as an array, (H, W, 3) float32."""
+        values: npt.NDArray[np.float32] = self.frame.image.cpu().numpy()
+        return values
+
+    @torch.inference_mode()
+    def write(self, encoding: str, out: Pixels) -> Statistics:
+        """Read out the sensor into the pixels (H, W, C) of an encoding."""
+        operands = self.irradiance, self.settings, self.frame_number
+        return self.camera.sense_pixels(*operands, encoding, out).statistics
 
 
 class PictureTaker:
@@ -91,8 +120,8 @@ class PictureTaker:
         camera, source = self._camera_for(configuration)
         settings = configuration.settings
         radiance = self.renderer(scene, source, torch.from_numpy(pose))
-        frame = camera(radiance.color, radiance.depth, settings, frame_number)
-        return self._picture(configuration, frame, radiance, with_depth)
+        irradiance = camera.lens(radiance.color, radiance.depth, settings)
+        return self._picture(configuration, irradiance, frame_number, radiance, with_depth)
 
     @torch.inference_mode()
     def take_moving(
@@ -112,24 +141,28 @@ class PictureTaker:
         most = int(configuration.number('motion_blur_samples'))
         seen = expose_scene(self.renderer, camera, scene, pose, settings, most)
         radiance = seen.radiance
-        if seen.irradiance is None:
-            frame = camera(radiance.color, radiance.depth, settings, frame_number)
-        else:
-            frame = camera.sense(seen.irradiance, settings, frame_number)
-        picture = self._picture(configuration, frame, radiance, with_depth)
+        irradiance = seen.irradiance
+        if irradiance is None:
+            irradiance = camera.lens(radiance.color, radiance.depth, settings)
+        picture = self._picture(configuration, irradiance, frame_number, radiance, with_depth)
         blur = Blur(seen.motion, seen.samples, seen.wanted)
         return dataclasses.replace(picture, blur=blur)
 
     def _picture(
-        self, configuration: Configuration, frame: Frame, radiance: Radiance, with_depth: bool
+        self,
+        configuration: Configuration,
+        irradiance: torch.Tensor,
+        frame_number: int,
+        radiance: Radiance,
+        with_depth: bool,
     ) -> Picture:
         camera, source = self._camera_for(configuration)
+        settings = configuration.settings
         depth = None
         if with_depth:
-            target = camera.sensor.intrinsics(configuration.settings)
+            target = camera.sensor.intrinsics(settings)
             depth = _depth_picture(radiance.depth.cpu().numpy(), camera, source, target)
-        raw = None if frame.raw is None else frame.raw.cpu().numpy()
-        return Picture(frame.image.cpu().numpy(), depth, raw=raw)
+        return Picture(camera, irradiance, settings, frame_number, depth)
 
     def _camera_for(self, configuration: Configuration) -> tuple[PhysicalCamera, Intrinsics]:
         """Return the camera, and the view that has to be rendered for it."""

@@ -15,7 +15,9 @@ from rclpy.qos import (
     QoSProfile,
     ReliabilityPolicy,
 )
+import torch
 
+from diffphyscam_ros.camera.mosaic import mosaic
 from diffphyscam_ros.msg import CameraState
 from diffphyscam_ros.nodes.conversions import decode, OUTPUT_ENCODINGS
 
@@ -58,7 +60,9 @@ def test_every_encoding_says_the_same_picture(client, encoding):
     assert image.step == 64 * layout.channels * np.dtype(layout.dtype).itemsize
     assert len(image.data) == image.step * image.height
     pixels = decode(image) / layout.full_scale
-    if layout.channels == 1:
+    if layout.bayer != 'none':
+        reference = mosaic(torch.from_numpy(reference), layout.bayer).numpy()
+    elif layout.channels == 1:
         reference = (reference @ [0.299, 0.587, 0.114])[..., None]
     assert np.abs(pixels - reference).max() < 1.01 / 255.0
 
