@@ -206,12 +206,15 @@ class AutoExposure:
         going = 0 if state is None else state.direction
         down = self.wanted(seen) < before
         share = -math.expm1(-(self.speed_down if down else self.speed_up) * max(dt, 0.0))
-        error = min(max(self.wanted(seen, share), low), high) - before
+        goal = min(max(self.wanted(seen, share), low), high)
+        error = goal - before
         direction = (error > 0) - (error < 0)
         # Once moving it goes on to the end; a small error on the other side is not chased.
         if not (abs(error) > DEAD_BAND or (direction == going and abs(error) > SETTLED)):
             direction = 0
-        ev = before if direction == 0 else before + share * error
+            if goal in (low, high) and abs(error) <= SETTLED:
+                before = goal  # the limit itself
+        ev = before + share * error if direction else before
         taken_as_asked = abs(seen.ev - self.reached(before, aperture)) < SETTLED
         return ExposureState(ev, direction, direction == 0 and taken_as_asked)
 

@@ -25,6 +25,8 @@ from visualization_msgs.msg import MarkerArray
 
 from diffphyscam_ros.msg import CameraState
 from diffphyscam_ros.nodes import dds_profile, diagnostics
+from diffphyscam_ros.nodes.automatic import Automatic
+from diffphyscam_ros.nodes.automatic_services import AutomaticServices
 from diffphyscam_ros.nodes.camera_state import Configuration
 from diffphyscam_ros.nodes.conversions import write_message
 from diffphyscam_ros.nodes.frame_loop import FrameLoop, SAY_AGAIN, time_message
@@ -79,6 +81,7 @@ class CameraNode(ParameterServer):
         self._taker = PictureTaker(self._prepared['renderer'], random.randrange(2**31))
         self._scene.file = self._prepared['scene']
         self._frame_publishers = FramePublishers(self, self.configuration.flag('enable_depth'))
+        self._automatic = Automatic(self)
         self._loop = FrameLoop(
             self,
             lambda: self.configuration,
@@ -86,11 +89,13 @@ class CameraNode(ParameterServer):
             self._scene,
             self._pose,
             self._frame_publishers,
+            self._automatic,
         )
         self._state_publisher = self.create_publisher(CameraState, '~/state', LATCHED)
         self._last_state: CameraState | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._camera_services = CameraServices(self, self._state)
+        self._automatic_services = AutomaticServices(self, self._automatic)
         self._subscribe()
         self._publish_optical_transform()
         self.after_change(self._on_change)
@@ -250,6 +255,10 @@ class CameraNode(ParameterServer):
             focus_distance=number('focus_distance'),
             near_limit=near,
             far_limit=far,
+            white_balance=[float(gain) for gain in now.sensor.white_balance],
+            exposure_auto=text('exposure_auto'),
+            focus_auto=text('focus_auto'),
+            white_balance_auto=text('white_balance_auto'),
             enable_distortion=flag('enable_distortion'),
             enable_vignetting=flag('enable_vignetting'),
             enable_defocus=flag('enable_defocus'),
@@ -281,6 +290,8 @@ class CameraNode(ParameterServer):
     def _on_timer(self) -> None:
         if not self.context.ok():
             return
+        self._automatic.expire(self.configuration.frame_period * 1e-9)
+        self.announce()
         self._publish_state()
         now, report = self.configuration, self._loop.statistics.report()
         scene = self._shown()

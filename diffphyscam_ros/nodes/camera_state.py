@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-import dataclasses
 from dataclasses import dataclass, replace
 import functools
 import hashlib
@@ -19,7 +18,7 @@ from diffphyscam_ros.camera.presets import preset_names
 from diffphyscam_ros.camera.sensor_model import SensorModel
 from diffphyscam_ros.camera.settings import CameraSettings
 from diffphyscam_ros.camera.stages import STAGES
-from diffphyscam_ros.nodes import calibration_info
+from diffphyscam_ros.nodes import automatic_changes, calibration_info
 from diffphyscam_ros.nodes.calibration_info import CalibrationInfo
 from diffphyscam_ros.nodes.conversions import OUTPUT_ENCODINGS
 from diffphyscam_ros.nodes.parameter import ParameterError, Value
@@ -128,8 +127,8 @@ class Configuration:
     @functools.cached_property
     def calibration_id(self) -> str:
         """The name of the sensor model and a checksum of all that it says."""
-        said = repr(dataclasses.replace(self.sensor, settings=CameraSettings()))
-        return f'{self.sensor.name}-{hashlib.sha256(said.encode()).hexdigest()[:8]}'
+        plain = replace(self.sensor, settings=CameraSettings(), white_balance=(1.0, 1.0, 1.0))
+        return f'{plain.name}-{hashlib.sha256(repr(plain).encode()).hexdigest()[:8]}'
 
     @functools.cached_property
     def published_calibration(self) -> CalibrationInfo:
@@ -183,6 +182,7 @@ def resolve(
     values = dict(current.values) if current else _table_defaults()
     values |= {name: value for name, value in checked.items() if not _from_model(name)}
     _check_words(values)
+    automatic_changes.check(current.values if current else None, values, checked, changes)
     if current is None or 'calibration_file' in checked:
         sensor, reloaded = _load_sensor(str(values['calibration_file'])), True
     else:
@@ -195,6 +195,7 @@ def resolve(
     sensor = _with_changes(sensor, checked)
     _check_mosaic(str(values['output_encoding']), sensor.bayer_pattern)
     values |= _values_of(sensor)
+    values |= automatic_changes.temperature(values, checked, sensor.white_balance)
     return Configuration(values, sensor, calibration)
 
 

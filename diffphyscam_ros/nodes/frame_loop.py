@@ -16,6 +16,7 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 
 from diffphyscam_ros.msg import CameraMetadata
+from diffphyscam_ros.nodes.automatic import Automatic
 from diffphyscam_ros.nodes.camera_state import Configuration
 from diffphyscam_ros.nodes.conversions import (
     camera_info,
@@ -65,6 +66,7 @@ class FrameLoop:
         scene: SceneSource,
         pose: PoseSource,
         publishers: FramePublishers,
+        automatic: Automatic,
     ) -> None:
         """Prepare; ``start`` begins."""
         self._node = node
@@ -75,6 +77,8 @@ class FrameLoop:
         self._scene = scene
         self._pose = pose
         self._publishers = publishers
+        self._automatic = automatic
+        self._look: Callable[[], None] | None = None
         self._timer = FrameTimer()
         self._delay = DelayLine(self._now)
         self._jitter = random.Random(taker.noise_seed(configuration()))
@@ -126,6 +130,7 @@ class FrameLoop:
             self._timer.reset()
             self._delay.clear()
             self._pose.clear()
+            self._automatic.reset()
             self._scene.markers.clock_jumped(self._now())
             words = 'set back' if backward else 'exchanged'
             self._log.info(f'the clock was {words}: poses, lifetimes and frames begin anew')
@@ -169,6 +174,9 @@ class FrameLoop:
             self._take(
                 self._configuration(), wanted, end - exposure, end, self._timer.skipped - missed
             )
+        if self._look is not None:  # outside the lock: it may change the configuration
+            look, self._look = self._look, None
+            look()
         return 0.0
 
     @staticmethod
@@ -186,6 +194,7 @@ class FrameLoop:
         began = time.perf_counter()
         middle = (start + end) // 2
         with_depth = bool({DEPTH, DEPTH_INFO} & wanted)
+        with_depth = with_depth or self._automatic.wants_depth(configuration)
         taken = self._expose(configuration, start, end, with_depth)
         if taken is None:
             return
@@ -209,6 +218,8 @@ class FrameLoop:
         self.problem = ''
         self.statistics.add(render_ms, statistics, pose.source, pose.age, skipped, picture.blur)
         self._delay.put(end + self._latency(configuration), lambda: self._publish(messages))
+        observe = self._automatic.observe
+        self._look = functools.partial(observe, configuration, picture, image, end)
 
     def _expose(
         self, configuration: Configuration, start: int, end: int, with_depth: bool

@@ -80,6 +80,8 @@ class Parameter:
         if self.kind == 'bool':
             good = isinstance(value, bool)
         elif self.kind == 'string':
+            if value is False and 'Off' in self.choices:
+                value = 'Off'  # YAML takes the bare word for a bool
             good = isinstance(value, str) and (not self.choices or value in self.choices)
         elif self.kind == 'double_array':
             return self._array(value)

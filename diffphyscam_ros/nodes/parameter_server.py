@@ -75,6 +75,7 @@ class ParameterServer(Node):
         self._setting = threading.RLock()
         self._listeners: list[Callable[[Configuration, Configuration], None]] = []
         self._checks: list[Callable[[Configuration | None, Configuration], None]] = []
+        self._unannounced: set[str] = set()
         overrides = {key: item.value for key, item in self._parameter_overrides.items()}
         self._name_unknown(overrides)
         self.configuration = resolve(None, overrides)
@@ -112,6 +113,32 @@ class ParameterServer(Node):
             except ParameterError as error:
                 return SetParametersResult(successful=False, reason=str(error))
             return self._commit(new, [name for name in changes if name in TABLE], [])
+
+    def adopt(self, find: Callable[[Configuration], Configuration]) -> None:
+        """Put into effect what the camera itself has found, maybe at every frame.
+
+        Parameters read back as they are at once; /parameter_events hear of it in ``announce``.
+
+        :param find: is given the configuration of now; may return it unchanged.
+        """
+        with self._setting:
+            before, new = self.configuration.values, find(self.configuration)
+            if new is self.configuration:
+                return
+            self.configuration = new
+            for name, value in new.values.items():
+                if before[name] != value:
+                    self._parameters[name] = _ros_parameter(name, value)
+                    self._unannounced.add(name)
+
+    def announce(self) -> None:
+        """Publish the parameters that the camera itself has changed since the last time."""
+        with self._setting:
+            values = self.configuration.values
+            news = [_ros_parameter(name, values[name]) for name in sorted(self._unannounced)]
+            self._unannounced.clear()
+            if news:
+                super().set_parameters_atomically(news)
 
     def set_parameters_atomically(
         self, parameter_list: list[RosParameter[Any]]

@@ -14,6 +14,7 @@ from typing import Any
 
 from diffphyscam_ros.camera.sensor_model import Parameter as SensorField
 from diffphyscam_ros.camera.sensor_model import PARAMETERS as SENSOR_FIELDS
+from diffphyscam_ros.nodes.automatic_parameters import AUTOMATIC
 from diffphyscam_ros.nodes.compressed import FORMATS
 from diffphyscam_ros.nodes.conversions import OUTPUT_ENCODINGS
 from diffphyscam_ros.nodes.parameter import Parameter, ParameterError, Value
@@ -302,6 +303,7 @@ _TABLE: tuple[Parameter, ...] = (
         infinite=True,
         setting='focus_distance',
     ),
+    *AUTOMATIC,
     # Switches of the camera model.
     Parameter('enable_distortion', 'bool', True, '', 'Lens distortion, camera_info included.'),
     Parameter('enable_aberration', 'bool', True, '', 'Colour fringes of the lens.'),

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from diffphyscam_ros.camera.sensor_model import SensorModel
+from diffphyscam_ros.nodes.automatic_parameters import AUTOMATIC
 from diffphyscam_ros.nodes.parameters import ALIASES, TABLE
 
 
@@ -206,6 +207,7 @@ PROBES = {
     ),
 }
 ELSEWHERE = {
+    *(row.name for row in AUTOMATIC),
     'tf_timeout',
     'wait_for_pose',
     'enable_motion_blur',
