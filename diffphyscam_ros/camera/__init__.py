@@ -1,12 +1,14 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
 """The camera: settings, sensor model, one function a stage, and their composition."""
 
+from diffphyscam_ros.camera.aberration import aberrate
 from diffphyscam_ros.camera.color import correct_color
 from diffphyscam_ros.camera.defocus import circle_of_confusion, defocus
 from diffphyscam_ros.camera.demosaic import demosaic
 from diffphyscam_ros.camera.distortion import distort, distortion_map
 from diffphyscam_ros.camera.exposure import expose
 from diffphyscam_ros.camera.frame import Frame
+from diffphyscam_ros.camera.glare import glare
 from diffphyscam_ros.camera.intrinsics import Intrinsics
 from diffphyscam_ros.camera.lens_models import distort_points, undistort_points
 from diffphyscam_ros.camera.mosaic import mosaic
@@ -18,7 +20,7 @@ from diffphyscam_ros.camera.response import respond
 from diffphyscam_ros.camera.sensor_model import SensorModel
 from diffphyscam_ros.camera.settings import CameraSettings
 from diffphyscam_ros.camera.stages import LENS_STAGES, SENSOR_STAGES, STAGES
-from diffphyscam_ros.camera.vignetting import vignette
+from diffphyscam_ros.camera.vignetting import pupil_vignetting, vignette
 
 __all__ = [
     'LENS_STAGES',
@@ -29,6 +31,7 @@ __all__ = [
     'Intrinsics',
     'PhysicalCamera',
     'SensorModel',
+    'aberrate',
     'add_noise',
     'circle_of_confusion',
     'correct_color',
@@ -38,8 +41,10 @@ __all__ = [
     'distort_points',
     'distortion_map',
     'expose',
+    'glare',
     'mosaic',
     'preset_names',
+    'pupil_vignetting',
     'quantize',
     'respond',
     'undistort_points',

@@ -87,8 +87,16 @@ def form_image(
             sensor.defocus_gain,
             sensor.defocus_dead_zone,
             sensor.max_coc,
+            signed=True,
         )
-        image = defocus(image, coc, sensor.psf)
+        image = defocus(
+            image,
+            coc,
+            sensor.psf,
+            occlusion=sensor.defocus_occlusion,
+            blades=sensor.aperture_blades,
+            rotation=sensor.aperture_rotation,
+        )
     if 'glare' in stages and not is_zero(sensor.glare_fraction):
         image = glare(image, sensor.glare_fraction, sensor.glare_radius)
     return image

@@ -81,12 +81,13 @@ class ParameterServer(Node):
         self.configuration = resolve(None, overrides)
         for name_, value in self._all_values(self.configuration).items():
             row = TABLE[ALIASES.get(name_, name_)]
-            self.declare_parameter(
-                name_,
-                _ros_parameter(name_, value).value,
-                descriptor(row),
-                ignore_override=True,
-            )
+            parameter = _ros_parameter(name_, value)
+            # From an empty array rclpy could not tell what it is an array of.
+            empty = isinstance(value, tuple) and not value
+            declared = parameter.type_ if empty else parameter.value
+            self.declare_parameter(name_, declared, descriptor(row), ignore_override=True)
+            if empty:
+                super().set_parameters_atomically([parameter])
 
     def before_change(self, check: Callable[[Configuration | None, Configuration], None]) -> None:
         """Ask ``check(old, new)`` before each change; it raises ParameterError to refuse.
