@@ -19,6 +19,8 @@ from diffphyscam_ros.camera.settings import CameraSettings
 Numbers = Sequence[float] | torch.Tensor
 """Any count of numbers: a tuple, or a tensor of shape (n,) or (B, n)."""
 
+_TABLE_SIZE = 8192  # radii at which the fast path computes the share that a rim leaves free
+
 
 def _ray_slopes(intrinsics: Intrinsics, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return x/z and y/z of each pixel's ray; broadcast they are (H, W, 1) or (B, H, W, 1)."""
@@ -195,27 +197,52 @@ def vignetting_mask(
         sensor.vignetting_map if sensor.vignetting_model == 'map' else (),
         sensor.vignetting_map_columns,
     )
-    rim: tuple[float, ...] = ()
-    if sensor.rim_radius and sensor.rim_distance:
-        lens = settings.focal_length, settings.aperture, sensor.rim_radius, sensor.rim_distance
-        rim = tuple(float(number) for number in lens)
-    return _mask(target, law, rim)
+    mask = _law_mask(target, law)
+    if not (sensor.rim_radius and sensor.rim_distance):
+        return mask
+    lens = settings.focal_length, settings.aperture, sensor.rim_radius, sensor.rim_distance
+    return _with_rim(target, law, *(float(number) for number in lens))
 
 
-@lru_cache(maxsize=8)
-def _mask(
-    target: Intrinsics,
-    law: tuple[str, Scalar, Numbers, Numbers, int],
-    rim: tuple[float, ...],
+@lru_cache(maxsize=4)
+def _law_mask(
+    target: Intrinsics, law: tuple[str, Scalar, Numbers, Numbers, int]
 ) -> npt.NDArray[np.float32] | None:
     model, gain, coefficients, grid, columns = law
     effective = {'cos4': gain != 0, 'radial': len(coefficients) > 0, 'map': len(grid) > 0}[model]
-    if not effective and not rim:
+    if not effective:
         return None
-    mask = torch.ones((target.height, target.width, 1), dtype=torch.float64)
-    if effective:
-        mask = _falloff(target, mask, gain, model, coefficients, grid, columns)
-    if rim:
-        mask = mask * pupil_vignetting(target, mask, *rim)
+    white = torch.ones((target.height, target.width, 1), dtype=torch.float64)
+    mask = _falloff(target, white, gain, model, coefficients, grid, columns)
     result: npt.NDArray[np.float32] = mask[..., 0].float().contiguous().numpy()
     return result
+
+
+@lru_cache(maxsize=8)
+def _with_rim(
+    target: Intrinsics,
+    law: tuple[str, Scalar, Numbers, Numbers, int],
+    *lens: float,
+) -> npt.NDArray[np.float32]:
+    """Return the mask of a law and a rim; quick, since an automatic aperture asks often."""
+    largest, below, part = _slope_picture(target)
+    table = torch.linspace(0.0, largest, _TABLE_SIZE + 1, dtype=torch.float64)
+    line = Intrinsics(1, 1, 1.0, 1.0, -table, 0.0)  # a batch of pixels, each r from the axis
+    free = pupil_vignetting(line, table, *lens).reshape(-1).float().numpy()
+    mask: npt.NDArray[np.float32] = free[below]
+    mask += part * np.diff(free)[below]
+    under = _law_mask(target, law)
+    return mask if under is None else mask * under
+
+
+@lru_cache(maxsize=4)
+def _slope_picture(
+    target: Intrinsics,
+) -> tuple[float, npt.NDArray[np.intp], npt.NDArray[np.float32]]:
+    """Return the largest r = tan θ, and where in a table from 0 to it that of each pixel lies."""
+    x, y = _ray_slopes(target, torch.zeros((), dtype=torch.float64))
+    slope = torch.hypot(*torch.broadcast_tensors(x, y))[..., 0].numpy()
+    largest = max(float(slope.max()), 1e-9)
+    position = slope * (_TABLE_SIZE / largest)
+    below = np.minimum(position.astype(np.intp), _TABLE_SIZE - 1)
+    return largest, below, (position - below).astype(np.float32)
