@@ -2,6 +2,7 @@
 """The camera: settings, sensor model, one function a stage, and their composition."""
 
 from diffphyscam_ros.camera.aberration import aberrate
+from diffphyscam_ros.camera.capture import capture
 from diffphyscam_ros.camera.color import correct_color
 from diffphyscam_ros.camera.defocus import circle_of_confusion, defocus
 from diffphyscam_ros.camera.demosaic import demosaic
@@ -19,6 +20,7 @@ from diffphyscam_ros.camera.quantization import quantize
 from diffphyscam_ros.camera.response import respond
 from diffphyscam_ros.camera.sensor_model import SensorModel
 from diffphyscam_ros.camera.settings import CameraSettings
+from diffphyscam_ros.camera.shutter import expose_over_time, shutter_weights, subframe_times
 from diffphyscam_ros.camera.stages import LENS_STAGES, SENSOR_STAGES, STAGES
 from diffphyscam_ros.camera.vignetting import pupil_vignetting, vignette
 
@@ -33,6 +35,7 @@ __all__ = [
     'SensorModel',
     'aberrate',
     'add_noise',
+    'capture',
     'circle_of_confusion',
     'correct_color',
     'defocus',
@@ -41,12 +44,15 @@ __all__ = [
     'distort_points',
     'distortion_map',
     'expose',
+    'expose_over_time',
     'glare',
     'mosaic',
     'preset_names',
     'pupil_vignetting',
     'quantize',
     'respond',
+    'shutter_weights',
+    'subframe_times',
     'undistort_points',
     'vignette',
 ]
