@@ -460,7 +460,7 @@ def triangle_wave(t, amplitude=REACH, speed=SPEED):
 def smooth_shots(client, count, period=2.0 * REACH / SPEED):
     """Return frames during whose exposure the triangle wave does not turn around."""
     good = []
-    for shot in client.shots(14, timeout=60.0):
+    for shot in client.shots(10, timeout=60.0):
         start, end = exposure(shot)
         if start // period == end // period:
             good.append(shot)
@@ -492,7 +492,7 @@ def test_a_moving_marker_blurs_along_its_way(dice):
     assert still.pixels.max() < 250
 
     with Mover(client, 60.0, swinging(client, (0.02, 0.25, 0.25))):
-        shots = smooth_shots(client, 6)
+        shots = smooth_shots(client, 4)
     for shot in shots:
         (column, width), (_, height) = moments(shot.pixels)
         ends = [project(shot.info, (0, triangle_wave(t), 0.5), EYE)[0] for t in exposure(shot)]
@@ -510,7 +510,7 @@ def test_a_rolling_shutter_slants_what_moves(client):
     client.set(shutter_mode='rolling', readout_time=0.08, exposure_time=4_000.0)
     client.set(scene_illuminance=2000.0)
     with Mover(client, 60.0, swinging(client, (0.02, 0.25, 4.0))):
-        shots = smooth_shots(client, 6)
+        shots = smooth_shots(client, 4)
     for shot in shots:
         start, end = exposure(shot)
         assert end - start == pytest.approx(0.084, abs=1e-5)
@@ -568,7 +568,7 @@ def test_a_camera_that_moves_by_tf_blurs_what_stands(dice):
         tf.publish(messages.TFMessage(transforms=[item]))
 
     with Mover(client, 60.0, publish):
-        shots = smooth_shots(client, 6)
+        shots = smooth_shots(client, 4)
     publish(client.node.get_clock().now().nanoseconds, 0.0)  # back to the middle, for good
     for shot in shots:
         (column, width), _ = moments(shot.pixels)

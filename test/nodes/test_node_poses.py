@@ -248,6 +248,9 @@ def test_tf2_ros_gives_the_same(tree):
         expected, newest = ours.lookup('world', 'camera', round(stamp * SECOND))
         found, said = theirs.lookup('world', 'camera', round(stamp * SECOND))
         assert np.allclose(found, expected) and said == newest
+    many = np.array([0.5, 2.5]) * SECOND
+    found = theirs.lookup_many('world', 'camera', many.astype(np.int64))
+    assert np.allclose(found, ours.lookup_many('world', 'camera', many.astype(np.int64)))
     assert theirs.lookup('base', 'camera', SECOND)[1] is None
     with pytest.raises(TransformError, match='moon'):
         theirs.lookup('world', 'moon', 0)

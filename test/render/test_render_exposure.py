@@ -75,7 +75,7 @@ class Counting(Renderer):
         return super().__call__(scene, intrinsics, camera_to_world)
 
 
-def brute_force(renderer, camera, moving, path, count=161):
+def brute_force(renderer, camera, moving, path, count=121):
     exposure, readout = SETTINGS.exposure_time, readout_time(camera.sensor)
     source = camera.source_intrinsics(SETTINGS)
 
@@ -115,10 +115,10 @@ def test_a_moving_picture_is_that_of_brute_force(scene, name):
     camera, renderer = PhysicalCamera(sensor, LENS), Counting()
     moving = MovingScene(scene, paths)
     with torch.no_grad():
-        seen = expose_scene(renderer, camera, moving, path, SETTINGS, most_samples=101)
+        seen = expose_scene(renderer, camera, moving, path, SETTINGS, most_samples=61)
         truth = brute_force(renderer, camera, moving, path)
         still = camera.lens(seen.radiance.color, seen.radiance.depth, SETTINGS)
-    assert 3 < seen.samples <= 101 and seen.samples <= seen.wanted
+    assert 3 < seen.samples <= 61 and seen.samples <= seen.wanted
     found = decibels(seen.irradiance, truth)
     assert found > 45.0 and found > decibels(still, truth) + 10.0
 
