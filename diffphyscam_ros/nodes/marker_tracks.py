@@ -37,8 +37,9 @@ class MarkerTrack:
         """Start without a pose."""
         self._history = PoseHistory()
         self._pending: list[tuple[int, int, Matrix]] = []  # time, stamp of the frame, pose
-        self._last: list[tuple[int, Matrix]] = []
+        self._last: tuple[int, Matrix] | None = None
         self._heard = -np.inf
+        self._moves = False
 
     def add(self, stamp: int, now: int, pose: Matrix) -> None:
         """Take the pose of a message, in the frame of its header.
@@ -48,7 +49,10 @@ class MarkerTrack:
         """
         moment = stamp if stamp and abs(stamp - now) < TRUSTED else now
         self._pending.append((moment, stamp or moment, pose))
-        self._last = [*self._last[-1:], (moment, pose)]
+        if self._last is not None:
+            before, last = self._last
+            self._moves = moment - before <= LONGEST_STEP and not np.array_equal(last, pose)
+        self._last = (moment, pose)
         self._heard = time.monotonic()
 
     def place(self, frame: str, world: str, transforms: Transforms, memory: int) -> None:
@@ -78,17 +82,18 @@ class MarkerTrack:
 
     def awaits(self, stamp: int) -> bool:
         """Return whether the marker is on the move, and its pose at a time still to come."""
-        if len(self._last) < 2 or self._last[1][0] >= stamp:
+        if not self._moves or self._last is None or self._last[0] >= stamp:
             return False
-        (before, first), (after, second) = self._last
-        silent = time.monotonic() - self._heard > LONGEST_STEP * 1e-9
-        return after - before <= LONGEST_STEP and not silent and not np.array_equal(first, second)
+        return time.monotonic() - self._heard <= LONGEST_STEP / NANOSECONDS_PER_SECOND
 
     def path(self, first: int, last: int) -> StampedPath | None:
         """Return the poses over a span of time, None where they are the newest all the time."""
-        if len(self._history.stamps) < 2:
+        stamps, poses = self._history.stamps, self._history.poses
+        if len(stamps) < 2:
             return None
-        newest = self._history.poses[-1]
+        newest = poses[-1]
+        if first >= stamps[-2] and np.array_equal(poses[-2], newest):
+            return None  # most markers, most of the time
         span = self._history.window(first, last)
         if all(pose is newest or np.array_equal(pose, newest) for pose in span.poses):
             return None
