@@ -9,59 +9,80 @@ computes it: the result does not depend on the number of threads, bit for bit.
 from __future__ import annotations
 
 import threading
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from diffphyscam_ros.kernels.defocus_disk import DiskDefocus, outline
 from diffphyscam_ros.kernels.defocus_gaussian import GaussianDefocus
+from diffphyscam_ros.kernels.defocus_nested import NestedGaussianDefocus
+from diffphyscam_ros.kernels.defocus_occluded import OccludedDiskDefocus
 
 Floats = npt.NDArray[np.float32]
 
-_KINDS: dict[str, type[GaussianDefocus] | type[DiskDefocus]] = {
-    'gaussian': GaussianDefocus,
-    'disk': DiskDefocus,
-}
+_Gaussian = GaussianDefocus | NestedGaussianDefocus
+_Disk = DiskDefocus | OccludedDiskDefocus
+
+_PSFS = ('gaussian', 'disk', 'polygon')
 _local = threading.local()
 
 
 def defocus_fast(
-    image: Floats, coc: Floats, out: Floats | None = None, psf: str = 'gaussian'
+    image: Floats,
+    coc: Floats,
+    out: Floats | None = None,
+    psf: str = 'gaussian',
+    occlusion: bool = False,
+    blades: int = 6,
+    rotation: float = 0.0,
 ) -> Floats:
     """Spread the light of every pixel over its own blur, normalised.
 
-    Equal to ``camera.defocus(image, coc, psf)`` within float32 rounding. May be called from
+    Equal to ``camera.defocus`` with the same arguments: the Gaussian within float32 rounding,
+    disk and polygon within 1e-4 (the sum of a disk is read from a table). May be called from
     several threads at once: each keeps its own buffers, which are reused while the size stays.
 
     :param image: (H, W, 3) float32 linear light, finite.
-    :param coc: (H, W) float32 blur diameters in px, finite and ≥ 0.
+    :param coc: (H, W) float32 signed blur diameters in px, finite, negative in front of the
+        focus; the sign matters to occlusion and to polygons with an odd number of blades.
     :param out: (H, W, 3) float32 contiguous; may be the picture itself.
-    :param psf: 'gaussian' or 'disk'.
-    :raises ValueError: for wrong shapes, dtypes or names, or a c that is negative or not finite.
+    :param psf: 'gaussian', 'disk' or 'polygon' with so many blades and such a rotation [rad].
+    :param occlusion: whether near surfaces hide far ones.
+    :raises ValueError: for wrong shapes, dtypes or names, or a c that is not finite.
     """
-    _check(image, coc, out, psf)
+    _check(image, coc, out, psf, blades)
     if out is None:
         out = np.empty(image.shape, np.float32)
-    if image.size:
-        worker = _worker(psf, coc.shape)
-        if isinstance(worker, DiskDefocus):
-            worker(image, coc, out, outline())
-        else:
-            worker(image, coc, out)
+    if not image.size:
+        return out
+    if psf == 'gaussian':
+        soft = _worker(NestedGaussianDefocus if occlusion else GaussianDefocus, coc.shape)
+        soft(image, coc, out)
+    else:
+        form = outline(int(blades), float(rotation)) if psf == 'polygon' else outline()
+        crisp = _worker(OccludedDiskDefocus if occlusion else DiskDefocus, coc.shape)
+        crisp(image, coc, out, form)
     return out
 
 
-def _worker(psf: str, shape: tuple[int, ...]) -> GaussianDefocus | DiskDefocus:
+_Worker = TypeVar('_Worker', bound=_Gaussian | _Disk)
+
+
+def _worker(kind: type[_Worker], shape: tuple[int, ...]) -> _Worker:
     """Return what does the work in this thread, with new buffers when size or kind changed."""
-    kept: GaussianDefocus | DiskDefocus | None = getattr(_local, 'worker', None)
-    if kept is None or kept.shape != shape or type(kept) is not _KINDS[psf]:
-        kept = _local.worker = _KINDS[psf](shape[0], shape[1])
-    return kept
+    kept = getattr(_local, 'worker', None)
+    if type(kept) is kind and kept.shape == shape:
+        return kept
+    made = _local.worker = kind(shape[0], shape[1])
+    return made
 
 
-def _check(image: Floats, coc: Floats, out: Floats | None, psf: str) -> None:
-    if psf not in _KINDS:
-        raise ValueError(f'psf = {psf!r}: must be one of {", ".join(_KINDS)}')
+def _check(image: Floats, coc: Floats, out: Floats | None, psf: str, blades: int) -> None:
+    if psf not in _PSFS:
+        raise ValueError(f'psf = {psf!r}: must be one of {", ".join(_PSFS)}')
+    if psf == 'polygon' and not (blades == int(blades) and 3 <= blades <= 32):
+        raise ValueError(f'blades = {blades}: must be a whole number from 3 to 32')
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.float32:
         raise ValueError(f'image {image.shape} {image.dtype}: must be (H, W, 3) float32')
     if coc.shape != image.shape[:2] or coc.dtype != np.float32:

@@ -77,11 +77,12 @@ class DiskDefocus:
         """Take the buffers that every blur needs."""
         self.shape = (height, width)
         self._planes = np.empty((height, 3, width), np.float32)
-        self._scales = [_Scale(height, width)]
+        self._scales = [Scale(height, width)]
         self._half = np.empty((0, (height + 1) // 2, 5, (width + 1) // 2), np.float32)
         self._chains: list[list[Floats]] = []
         """For each halved scale, its light at scale 1, 2, … up to its own."""
         self._blur = rows.Blur(height, width)
+        self._far: Floats | None = None
 
     def __call__(self, image: Floats, coc: Floats, out: Floats, form: Outline) -> None:
         """Set out; see ``kernels.defocus.defocus_fast``."""
@@ -91,13 +92,30 @@ class DiskDefocus:
         if largest <= 1.0:
             out[:] = image
             return
-        coarse = scales_needed(largest) - 1
-        self._reserve(coarse)
+        self._reserve(scales_needed(largest) - 1)
+        if form.shape.even:
+            self._scatter(scales_needed(largest) - 1, form.distances, form, out)
+            return
+        if self._far is None:
+            self._far = np.empty_like(self._scales[0].light)
+        for front in (False, True):  # each with its own side of the focus alone
+            rows.load(image, coc, np.float32(1.0), planes, blur.squares, blur.low, blur.high)
+            disks.leave_out(coc, not front, blur.squares)
+            blur.low[:] = -disks.LEFT_OUT
+            distances = form.turned if front else form.distances
+            self._scatter(scales_needed(largest) - 1, distances, form, None)
+            if not front:
+                self._far[:] = self._scales[0].light
+        disks.divide(self._far, self._scales[0].light, out)
+
+    def _scatter(self, coarse: int, distances: Floats, form: Outline, out: Floats | None) -> None:
+        """Set out to the picture, or where it is None the light of full resolution."""
+        blur, planes = self._blur, self._planes
         if coarse:
             targets, hats = self._half[:coarse], _HATS[1 : 1 + coarse]
             rows.split(planes, blur.squares, blur.low, blur.high, hats, _CHUNK, targets)
         coarser = _NOTHING
-        shared = form.distances, form.nearest
+        shared = distances, form.nearest
         for scale in range(coarse, 0, -1):
             chain, own = self._chains[scale - 1], self._scales[scale]
             for source, target in itertools.pairwise(chain):
@@ -109,9 +127,12 @@ class DiskDefocus:
             )
             disks.spread(own.rows, own.rims, *shared, coarser, own.light, _NO_PICTURE)
             coarser = own.light
-        finest = self._scales[0]
-        disks.aim_full(planes, blur.squares, _HATS[0], form.totals, finest.rows, finest.rims)
-        disks.spread(finest.rows, finest.rims, *shared, coarser, _NOTHING, out)
+        own = self._scales[0]
+        disks.aim_full(planes, blur.squares, _HATS[0], form.totals, own.rows, own.rims)
+        if out is None:
+            disks.spread(own.rows, own.rims, *shared, coarser, own.light, _NO_PICTURE)
+        else:
+            disks.spread(own.rows, own.rims, *shared, coarser, _NOTHING, out)
 
     def _reserve(self, coarse: int) -> None:
         """Take the buffers of this many halved scales."""
@@ -125,15 +146,15 @@ class DiskDefocus:
                 height, _, width = chain[-1].shape
                 chain.append(np.empty(((height + 1) // 2, 5, (width + 1) // 2), np.float32))
             self._chains.append(chain)
-            self._scales.append(_Scale(chain[-1].shape[0], chain[-1].shape[2]))
+            self._scales.append(Scale(chain[-1].shape[0], chain[-1].shape[2]))
 
 
-class _Scale:
+class Scale:
     """Buffers of one scale: the rows that are spread, and what has been spread."""
 
     def __init__(self, height: int, width: int) -> None:
         tiles = -(-width // disks.TILE)
-        self.rows = np.empty((height, tiles, 9 * disks.SPAN), np.float32)
+        self.rows = np.zeros((height, tiles, 9 * disks.SPAN), np.float32)
         self.rims = np.empty((height, tiles, 2), np.float32)
         self.light = np.empty((height, 4, width), np.float32)
 

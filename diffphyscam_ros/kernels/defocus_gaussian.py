@@ -19,7 +19,7 @@ from diffphyscam_ros.kernels.blur_levels import FULL_LEVELS, LADDER, levels_need
 Floats = npt.NDArray[np.float32]
 
 _CHUNK = 16  # rows a thread takes at a time
-_BAND = 64  # fewest rows of a band of the pipeline, which begins 8 rows early
+BAND = 64  # fewest rows of a band of the pipeline, which begins 8 rows early
 _SHARP = 1e-7  # px²: below this variance everywhere the picture is returned as it is
 
 
@@ -49,7 +49,7 @@ class GaussianDefocus:
         full = min(count, FULL_LEVELS)
         coarse = self._lights(count - full)
         if coarse:
-            targets, hats = self._half[: len(coarse)], _HATS[full:count]
+            targets, hats = self._half[: len(coarse)], HATS[full:count]
             rows.split(self._planes, blur.squares, blur.low, blur.high, hats, _CHUNK, targets)
             for chain in self._chains[: len(coarse)]:
                 for source, target in itertools.pairwise(chain):
@@ -62,8 +62,8 @@ class GaussianDefocus:
             elif i > 0:
                 rows.double_into(coarse[i], coarse[i - 1])
         deepest = coarse[0] if coarse else _NOTHING
-        bands = max(1, min(2 * numba.get_num_threads(), coc.shape[0] // _BAND))
-        rows.climb(self._planes, blur.squares, _HATS[:full], _TAPS[:full], deepest, bands, out)
+        bands = max(1, min(2 * numba.get_num_threads(), coc.shape[0] // BAND))
+        rows.climb(self._planes, blur.squares, HATS[:full], TAPS[:full], deepest, bands, out)
 
     def _lights(self, count: int) -> list[Floats]:
         """Return the pictures of the first levels below full resolution, at their own scale."""
@@ -89,6 +89,6 @@ def _hats() -> Floats:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-_HATS = _hats()
-_TAPS = np.array([level.taps or (1.0, 0.0, 0.0) for level in LADDER[:FULL_LEVELS]], np.float32)
+HATS = _hats()
+TAPS = np.array([level.taps or (1.0, 0.0, 0.0) for level in LADDER[:FULL_LEVELS]], np.float32)
 _NOTHING = np.empty((0, 4, 0), np.float32)

@@ -68,8 +68,14 @@ def unite_pixels(planes, signed, cells):
     for y in prange(cells.shape[0]):
         top, bottom = 2 * y, min(2 * y + 1, height - 1)
         unite_row(
-            planes[top], planes[bottom], signed[top], signed[bottom], signed[top], signed[bottom],
-            width, cells[y],
+            planes[top],
+            planes[bottom],
+            signed[top],
+            signed[bottom],
+            signed[top],
+            signed[bottom],
+            width,
+            cells[y],
         )
 
 

@@ -47,7 +47,7 @@ class Blur:
         """
         value = float(self.high.max())
         if not value >= 0.0:
-            raise ValueError(f'coc must be in [0, {LARGEST_COC:g}] px everywhere')
+            raise ValueError(f'coc must be within ±{LARGEST_COC:g} px everywhere')
         return value
 
 
@@ -62,8 +62,8 @@ def mirrored(index, length):
 def load(image, coc, scale, planes, blur, low, high):
     """Take the picture apart into planes, and c into (scale · c)² with its extremes in each tile.
 
-    A tile with a c that is negative, NaN or too large has high = NaN. Not compiled with
-    fastmath, which would assume that there is none.
+    A tile with a c that is NaN or too large has high = NaN. Not compiled with fastmath, which
+    would assume that there is none.
     """
     height, width = coc.shape
     for y in prange(height):
@@ -74,10 +74,10 @@ def load(image, coc, scale, planes, blur, low, high):
         for tile in range(low.shape[1]):
             smallest, largest, bad = LARGEST, ZERO, 0
             for x in range(tile * TILE, min(tile * TILE + TILE, width)):
-                c = coc[y, x]
+                c = abs(coc[y, x])
                 scaled = c * scale
                 blur[y, x] = scaled * scaled
-                bad += 0 if (c >= ZERO) and (c <= LARGEST) else 1
+                bad += 0 if c <= LARGEST else 1
                 smallest = c if c < smallest else smallest
                 largest = c if c > largest else largest
             low[y, tile] = (smallest * scale) * (smallest * scale)

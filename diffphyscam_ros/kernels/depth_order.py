@@ -37,5 +37,3 @@ def slots_between(smallest: float, largest: float) -> range:
     first = max(bisect.bisect_right(KNOTS, smallest) - 1, 0)
     last = min(bisect.bisect_left(KNOTS, largest), len(KNOTS) - 1)
     return range(first, last + 1)
-
-

@@ -26,6 +26,7 @@ from diffphyscam_ros.kernels.runtime import kernel
 TILE, PAD = 128, 32
 SPAN = TILE + 2 * PAD
 RIM, SUM = 4 * SPAN, 5 * SPAN  # where the rims and the running sums begin in a tile
+LEFT_OUT = np.float32(5.0)
 STEPS = 2048  # of the table of totals, per px
 WIDEST = np.float32(WIDEST_RIM)
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
@@ -141,6 +142,27 @@ def spread(rows, rims, distances, nearest, coarser, light, picture):
             light[y] = total
 
 
+@kernel(parallel=True, fastmath=True)
+def leave_out(coc, front, squares):
+    """Take the light of one side of the focus away: no scale has a share in a c² below 0."""
+    for y in prange(coc.shape[0]):
+        for x in range(coc.shape[1]):
+            if (coc[y, x] < ZERO) == front:
+                squares[y, x] = -LEFT_OUT
+
+
+@kernel(parallel=True, fastmath=True)
+def divide(first, second, picture):
+    """Set the picture (H, W, 3) to the colours of the sum of two lights by its weight."""
+    for y in prange(picture.shape[0]):
+        a, b = first[y], second[y]
+        for x in range(picture.shape[1]):
+            share = ONE / max(a[3, x] + b[3, x], TINY)
+            picture[y, x, 0] = (a[0, x] + b[0, x]) * share
+            picture[y, x, 1] = (a[1, x] + b[1, x]) * share
+            picture[y, x, 2] = (a[2, x] + b[2, x]) * share
+
+
 @kernel(fastmath=True)
 def gather_tile(rows, rims, distances, nearest, y, tile, gathered):
     """Set a tile of a target row to what all source rows send; return whether any does.
@@ -154,27 +176,31 @@ def gather_tile(rows, rims, distances, nearest, y, tile, gathered):
     lit = False
     for dy in range(distances.shape[0]):
         above, below = mirrored(y - dy, height), mirrored(y + dy, height)
-        widest = max(rims[above, tile, 0], rims[below, tile, 0])
-        least = min(rims[above, tile, 1], rims[below, tile, 1])
+        high, low = rims[above, tile, 0], rims[below, tile, 0]
+        widest = max(high, low)
         if widest <= nearest[dy]:
             continue
         lit = True
         up, down = rows[above, tile], rows[below, tile]
+        # what rows without light hold is old, and finite
+        half = HALF if dy == 0 else ONE
+        up_share, down_share = half if high > ZERO else ZERO, half if low > ZERO else ZERO
+        least = min(
+            rims[above, tile, 1] if high > ZERO else WIDEST,
+            rims[below, tile, 1] if low > ZERO else WIDEST,
+        )
         inner = 0
         while inner < distances.shape[1] and largest_of(distances[dy, inner]) + ONE <= least:
             inner += 1
         if inner > 0:
-            half = HALF if dy == 0 else ONE
-            if rims[above, tile, 0] > ZERO:
-                add_run(up, inner, half, gathered)
-            if rims[below, tile, 0] > ZERO:
-                add_run(down, inner, half, gathered)
+            add_run(up, inner, up_share, gathered)
+            add_run(down, inner, down_share, gathered)
         for dx in range(inner, distances.shape[1]):
             ways = distances[dy, dx]
             if min(min(ways[0], ways[1]), min(ways[2], ways[3])) >= widest:
                 continue
-            share = (HALF if dx == 0 else ONE) * (HALF if dy == 0 else ONE)
-            gather(up, down, dx, ways[0], ways[1], ways[2], ways[3], share, gathered)
+            once = HALF if dx == 0 else ONE
+            gather(up, down, dx, ways, once * up_share, once * down_share, gathered)
     return lit
 
 
@@ -195,19 +221,22 @@ def add_run(row, inner, share, total):
 
 
 @kernel(fastmath=True, inline=True)
-def gather(above, below, dx, first, second, third, fourth, share, total):
+def gather(above, below, dx, ways, up, low, total):
     """Add to a tile what two source rows send from dx columns left and right.
+
+    ``up`` and ``low`` are what shares of the rows count.
 
     One loop for four taps and four planes, all offsets between the planes known when this is
     compiled: otherwise it does not become SIMD.
     """
     a, b = above[PAD - dx :], above[PAD + dx :]
     c, d = below[PAD - dx :], below[PAD + dx :]
+    first, second, third, fourth = ways[0], ways[1], ways[2], ways[3]
     for x in range(TILE):
-        u = share * min(max(a[RIM + x] - first, ZERO), ONE)
-        v = share * min(max(b[RIM + x] - second, ZERO), ONE)
-        w = share * min(max(c[RIM + x] - third, ZERO), ONE)
-        z = share * min(max(d[RIM + x] - fourth, ZERO), ONE)
+        u = up * min(max(a[RIM + x] - first, ZERO), ONE)
+        v = up * min(max(b[RIM + x] - second, ZERO), ONE)
+        w = low * min(max(c[RIM + x] - third, ZERO), ONE)
+        z = low * min(max(d[RIM + x] - fourth, ZERO), ONE)
         total[x] += u * a[x] + v * b[x] + w * c[x] + z * d[x]
         i, k = TILE + x, SPAN + x
         total[i] += u * a[k] + v * b[k] + w * c[k] + z * d[k]
