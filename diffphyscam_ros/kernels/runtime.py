@@ -16,6 +16,8 @@ import warnings
 
 import numba
 
+from diffphyscam_ros.kernels.cache_folders import claim
+
 Function = TypeVar('Function', bound=Callable[..., Any])
 
 
@@ -116,7 +118,7 @@ def kernel(
             # write outside their arrays. Every version of the sources that a kernel is made of
             # has a folder of its own instead.
             source = Path(function.__code__.co_filename)
-            numba.config.CACHE_DIR = str(_FOLDER / f'diffphyscam_ros-{sources_digest(source)}')
+            numba.config.CACHE_DIR = str(claim(_FOLDER, sources_digest(source)))
         # The numpy error model (x / 0 = inf) has no branch to an exception, which would keep
         # every loop with a division from being vectorized.
         compiled = numba.njit(
