@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import functools
+import gc
 import random
 import signal
 import sys
@@ -358,6 +359,10 @@ def main(args: list[str] | None = None) -> int:
         _log_warnings(node)
         if words:
             node.get_logger().info(words)
+        # What is here stays: a collection that walks through 280,000 objects of imported modules
+        # would stop the camera for several frames.
+        gc.collect()
+        gc.freeze()
         node.start()
         executor.add_node(node)
         executor.spin()
