@@ -100,7 +100,8 @@ class AutoExposure:
     :param highlights: share of the pixels that may be brighter than 95 % of full scale; 1 = do
         not care. The picture is darkened by 2 stops at most to keep it.
     :param exposure_min: s, > 0; ``exposure_max`` likewise.
-    :param iso_min: > 0; ``iso_max`` likewise. Equal ones fix the gain.
+    :param iso_min: > 0; ``iso_max`` likewise. Equal ones fix the gain. One so low that the full
+        well overflows before the response ends cannot reach bright targets.
     :param speed_up: 1/s, inverse time constant of getting brighter; ``speed_down`` of darker.
     :param priority: what is raised first when it gets dark: 'exposure' (least noise) or 'gain'
         (least motion blur).
@@ -158,9 +159,9 @@ class AutoExposure:
             height, width = picture.shape[:2]
             place = window(height, width, self.spot_x, self.spot_y, self.spot_size)
         values = sample(picture, place)
-        light = light_of(values, sensor, float(settings.iso))
+        light = light_of(values, sensor)
         luminance = (light * light.new_tensor(LUMINANCE)).sum(dim=-1)
-        full = saturated(values, light, sensor)
+        full = saturated(values, sensor, float(settings.iso))
         if self.metering == 'centre':
             weight = centre_weights(luminance.shape[0], luminance.shape[1])
             level, share = (luminance * weight).sum(), (full * weight).sum()

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from diffphyscam_ros.camera.plain import plain_copy
+from diffphyscam_ros.camera.response import respond
 from diffphyscam_ros.camera.sensor_model import SensorModel
 
 TOP = 1.0 - 1.0 / 512.0
@@ -18,26 +19,24 @@ TOP = 1.0 - 1.0 / 512.0
 STEPS = 4096
 """Of the inverse of a response table."""
 
-_LEAST = 1e-6
+LEAST = 1e-20
 
 
-def light_of(values: torch.Tensor, sensor: SensorModel, iso: float) -> torch.Tensor:
-    """Return the light of a picture's values, as a share of what the sensor can tell.
+def light_of(values: torch.Tensor, sensor: SensorModel) -> torch.Tensor:
+    """Return the light of a picture's values, as a share of that at the end of the response.
 
-    The inverse of the response (CAMERA_MODEL.md eq. 5), channel by channel; 1 is the light at
-    which the channel saturates: the response at its end, or the full well, which comes first.
-    White balance is undone before the curve and applied again after it, so that 1 is also what
-    the balanced picture can show. The colour matrix is not undone.
+    The inverse of the response (CAMERA_MODEL.md eq. 5), channel by channel. White balance is
+    undone before the curve and applied again after it, so that 1 is also what the balanced picture
+    can show. The colour matrix is not undone.
 
     :param values: (..., 3) digital values in [0, 1].
     :param sensor: the camera that took them; its tensors are taken as plain numbers.
-    :param iso: S of the picture.
     :return: (..., 3) in [0, 1].
     """
     model = plain_copy(sensor)
-    gains = _colour(model.response_gains, values).clamp(min=_LEAST)
+    gains = _colour(model.response_gains, values).clamp(min=LEAST)
     biases = _colour(model.response_biases, values)
-    balance = _colour(model.white_balance, values).clamp(min=_LEAST)
+    balance = _colour(model.white_balance, values).clamp(min=LEAST)
     kind, gamma = model.response_type, float(model.response_gamma)
     table = tuple(model.response_table)
 
@@ -51,18 +50,33 @@ def light_of(values: torch.Tensor, sensor: SensorModel, iso: float) -> torch.Ten
         return (_position(curve, table) - biases) / gains
 
     full = signal(torch.ones_like(gains))
-    if model.full_well is not None:
-        full = full.clamp(max=iso * float(model.full_well))
     plain = bool((balance == 1.0).all())
-    light = signal(values if plain else values / balance) / full.clamp(min=_LEAST)
+    light = signal(values if plain else values / balance) / full.clamp(min=LEAST)
     light = light.clamp(0.0, 1.0)
     return light if plain else (light * balance).clamp(max=1.0)
 
 
-def saturated(values: torch.Tensor, light: torch.Tensor, sensor: SensorModel) -> torch.Tensor:
-    """Return which pixels have a channel at its end, (...), from ``light_of`` and its values."""
-    balance = _colour(plain_copy(sensor).white_balance, values).clamp(max=1.0)
-    return ((values >= TOP) | (light >= balance * (1.0 - 0.005))).any(dim=-1)
+def saturated(values: torch.Tensor, sensor: SensorModel, iso: float) -> torch.Tensor:
+    """Return which pixels have a channel at its end, (...): of the response or the full well.
+
+    :param values: (..., 3) digital values in [0, 1].
+    :param iso: S of the picture.
+    """
+    model = plain_copy(sensor)
+    ends = _colour(model.white_balance, values).clamp(max=1.0) * TOP
+    if model.full_well is not None:
+        well = torch.full_like(ends, float(model.full_well))[None, None]
+        level = respond(
+            well,
+            iso,
+            model.response_type,
+            model.response_gains,
+            model.response_biases,
+            model.response_gamma,
+            table=model.response_table,
+        )
+        ends = torch.minimum(ends, level[0, 0] * _colour(model.white_balance, values) * TOP)
+    return (values >= ends).any(dim=-1)
 
 
 def _colour(value: object, like: torch.Tensor) -> torch.Tensor:
