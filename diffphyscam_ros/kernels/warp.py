@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from llvmlite import ir
-from numba import prange, types
+from numba import config, prange, types
 from numba.extending import intrinsic
 import numpy as np
 import numpy.typing as npt
@@ -105,6 +105,16 @@ def _mix_pixel(  # type: ignore[no-untyped-def]
         return context.get_dummy_value()
 
     return signature, generate
+
+
+def _mix_plainly(source, upper, lower, out, to, weights):  # type: ignore[no-untyped-def]
+    """Do the same in numpy."""
+    places = (upper, upper + _THREE, lower, lower + _THREE)
+    out[to : to + 4] = sum(w * source[p : p + 4] for w, p in zip(weights, places, strict=True))
+
+
+if config.DISABLE_JIT:  # as a debugger wants it: an intrinsic has no uncompiled form
+    _mix_pixel = _mix_plainly
 
 
 @kernel(fastmath=FUSED)
