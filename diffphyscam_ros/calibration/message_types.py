@@ -1,0 +1,127 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Reads messages without ROS: the types that the reader needs, from the bag or from here.
+
+mcap bags and newer sqlite3 bags carry the definitions of their messages; older ones do not, and
+then those below and the ones that rosbags knows are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from diffphyscam_ros.calibration.errors import CalibrationError
+from diffphyscam_ros.resources import find_resource
+
+IMAGE = 'sensor_msgs/msg/Image'
+COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
+CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+PARAMETER_EVENT = 'rcl_interfaces/msg/ParameterEvent'
+CAMERA_METADATA = 'diffphyscam_ros/msg/CameraMetadata'
+FLIR_METADATA = 'flir_camera_msgs/msg/ImageMetaData'
+REALSENSE_METADATA = 'realsense2_camera_msgs/msg/Metadata'
+
+NEEDED = (
+    IMAGE,
+    COMPRESSED_IMAGE,
+    CAMERA_INFO,
+    PARAMETER_EVENT,
+    CAMERA_METADATA,
+    FLIR_METADATA,
+    REALSENSE_METADATA,
+)
+"""All types that are ever deserialised."""
+
+_DEFINITIONS = {
+    FLIR_METADATA: """
+std_msgs/Header header
+uint64 camera_time
+int16 brightness
+uint32 exposure_time
+uint32 max_exposure_time
+float32 gain
+""",
+    REALSENSE_METADATA: """
+std_msgs/Header header
+string json_data
+""",
+}
+
+
+def normal_type(name: str) -> str:
+    """Return the name of a type with ``/msg/``, which early ROS 2 and ROS 1 leave out."""
+    parts = name.split('/')
+    return f'{parts[0]}/msg/{parts[1]}' if len(parts) == 2 else name
+
+
+class MessageTypes:
+    """Turns the bytes of messages into objects.
+
+    :param ros1: of a ROS 1 bag, which are laid out otherwise.
+    :param definitions: pairs of type and text as the bag has them, ``ros2msg`` or ROS 1; they
+        count more than those known here.
+    """
+
+    def __init__(self, ros1: bool, definitions: Iterable[tuple[str, str]] = ()) -> None:
+        """See the class."""
+        from rosbags.typesys import get_types_from_msg, get_typestore, Stores, TypesysError
+
+        base = get_typestore(Stores.ROS1_NOETIC if ros1 else Stores.LATEST)
+        types: dict[str, Any] = dict(base.fielddefs)
+        for name, text in _DEFINITIONS.items():
+            types.update(get_types_from_msg(text, name))
+        own = find_resource('msg/CameraMetadata.msg').read_text(encoding='utf-8')
+        types.update(get_types_from_msg(own, CAMERA_METADATA))
+        self.messages: list[str] = []
+        for name, text in definitions:
+            try:
+                types.update(get_types_from_msg(text, name))
+            except (TypesysError, ValueError) as error:
+                self.messages.append(
+                    f'the definition of {name} in the bag cannot be read ({error}): that of '
+                    'the newest ROS is used'
+                )
+        self._store = get_typestore(Stores.EMPTY)
+        self._store.register(_with_parts(types, NEEDED))
+        self._ros1 = ros1
+
+    def read(self, data: bytes, name: str, place: str) -> Any:
+        """Return the message.
+
+        :param place: which one, for the error.
+        :raises CalibrationError: for bytes that are no such message.
+        """
+        from rosbags.serde import SerdeError
+
+        try:
+            if self._ros1:
+                return self._store.deserialize_ros1(data, name)
+            return self._store.deserialize_cdr(data, name)
+        except (SerdeError, IndexError, OverflowError, MemoryError) as error:
+            raise CalibrationError(
+                f'message of {place}',
+                f'{len(data)} bytes',
+                allowed=f'a {name} ({error})',
+                remedy='the message is damaged or of another version of that type',
+            ) from error
+
+
+def _with_parts(types: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return some of the types and all that they are made of."""
+    found: dict[str, Any] = {}
+    waiting = [name for name in names if name in types]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = types[name]
+            waiting += [part for part in _strings(types[name]) if part in types]
+    return found
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Yield every string in nested tuples and lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _strings(item)
