@@ -32,8 +32,8 @@ FEWEST = 0.01
 """Share of the pixels that have to be usable."""
 
 GREYISH = 0.15
-"""How far from grey, in log2 of the ratio of two channels, the robust method still trusts a
-pixel by half."""
+"""How far from grey, in log2 of the ratio of two channels, a pixel counts by a quarter in the
+robust method."""
 
 ITERATIONS = 10
 ROBUST_SAMPLES = 800
@@ -63,8 +63,8 @@ class AutoWhiteBalance:
     """How to balance; ``measure`` and ``step`` are pure functions of their arguments.
 
     :param method: 'grey_world' (the mean is grey; Buchsbaum 1980), 'white_patch' (the brightest
-        5 % are white; Land and McCann 1971), or 'robust' (the mean of what is nearly grey, found
-        by reweighting: objects of strong colour do not count).
+        5 % are white; Land and McCann 1971), or 'robust' (from the brightest, by reweighting, to
+        the mean of all that have nearly their colour: objects of other colours do not count).
     :param speed: 1/s, inverse time constant.
     :param gain_min: least gain of red and blue; ``gain_max`` the greatest.
     :raises ValueError: for a value out of range.
@@ -103,16 +103,17 @@ class AutoWhiteBalance:
         if np.count_nonzero(usable) < max(FEWEST * len(values), 1.0):
             return None
         raw = values[usable] / applied
-        if self.method == 'white_patch':
+        if self.method == 'grey_world':
+            mean = raw.mean(axis=0)
+        else:
             rank = len(raw) - max(round(BRIGHTEST * len(raw)), 1)
-            raw = raw[np.argpartition(raw.sum(axis=1), rank)[rank:]]
-        mean = raw.mean(axis=0)
+            mean = raw[np.argpartition(raw.sum(axis=1), rank)[rank:]].mean(axis=0)
         if self.method == 'robust':
             raw = raw[:: max(len(raw) // ROBUST_SAMPLES, 1)]
             chroma = np.log2(raw / raw[:, 1:2])
             for _ in range(ITERATIONS):
                 distance = np.square(chroma - np.log2(mean / mean[1])).sum(axis=1)
-                weight = 1.0 / (1.0 + distance / GREYISH**2)
+                weight = 1.0 / (1.0 + distance / GREYISH**2) ** 2  # few of them must not add up
                 mean = weight @ raw / weight.sum()
         red, green, blue = mean.tolist()
         return self._limited(green / red), 1.0, self._limited(green / blue)

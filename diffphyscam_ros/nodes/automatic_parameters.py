@@ -165,7 +165,7 @@ AUTOMATIC: tuple[Parameter, ...] = (
     _word(
         'auto_white_balance.method',
         'robust',
-        'The mean is grey, the brightest is white, or the mean of what is nearly grey is grey.',
+        'The mean is grey; the brightest is white; or so is all that has nearly its colour.',
         BALANCE_METHODS,
     ),
     _number(
