@@ -11,7 +11,7 @@ import warnings
 
 import torch
 
-from diffphyscam_ros.camera import triton_path
+from diffphyscam_ros.camera import adjoint_path, triton_path
 from diffphyscam_ros.camera.aberration import chromatic_padding, is_achromatic
 from diffphyscam_ros.camera.arrays import BRIGHTEST, Colour, picture
 from diffphyscam_ros.camera.distortion import covered, distortion_map, source_padding
@@ -245,8 +245,11 @@ class PhysicalCamera:
             seeds = self.seed, frame_number
             image, raw = fast_path.read_out(irradiance, *plain, stages, *seeds, self.soft_clamp)
         else:
-            on_cuda = triton_path.serves(stages, irradiance, self.sensor)
-            develop = triton_path.read_out if on_cuda else read_out
+            develop = read_out
+            if triton_path.serves(stages, irradiance, self.sensor):
+                develop = triton_path.read_out
+            elif adjoint_path.serves(stages, irradiance, *operands):
+                develop = adjoint_path.read_out
             seeds = self.seed, frame_number
             image, raw = develop(irradiance, *operands, stages, *seeds, self.soft_clamp)
         return Frame(image, settings, frame_number, stamp, raw)

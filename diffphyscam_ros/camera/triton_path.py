@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from diffphyscam_ros.camera.arrays import is_zero, LARGEST, per_channel, per_image
@@ -22,8 +24,11 @@ from diffphyscam_ros.camera.sensor_model import SensorModel
 from diffphyscam_ros.camera.settings import CameraSettings
 from diffphyscam_ros.camera.triton_modules import triton_module
 
-_KINDS = {'linear': 0, 'gamma': 1, 'sigmoid': 2}
+KINDS = {'linear': 0, 'gamma': 1, 'sigmoid': 2}
 _NO_LIMIT = 3e38
+
+Kernel = Callable[..., torch.Tensor]
+"""Takes what ``kernels.triton_sensor.read_out_triton`` takes."""
 
 
 def serves(stages: tuple[str, ...], image: torch.Tensor, sensor: SensorModel) -> bool:
@@ -34,7 +39,7 @@ def serves(stages: tuple[str, ...], image: torch.Tensor, sensor: SensorModel) ->
         and image.ndim in (3, 4)
         and image.numel() > 0
         and 'response' in stages
-        and sensor.response_type in _KINDS
+        and sensor.response_type in KINDS
         and not any(_is_batch(getattr(sensor, name)) for name in ('prnu', 'dsnu', 'read_noise'))
         and triton_module('triton_sensor') is not None
     )
@@ -57,6 +62,21 @@ def read_out(
     kernels = triton_module('triton_sensor')
     if kernels is None:
         raise ImportError('triton is not installed: pip install triton')
+    run: Kernel = kernels.read_out_triton
+    return read_out_with(run, image, settings, sensor, stages, seed, frame_number, soft_clamp)
+
+
+def read_out_with(
+    run: Kernel,
+    image: torch.Tensor,
+    settings: CameraSettings,
+    sensor: SensorModel,
+    stages: tuple[str, ...],
+    seed: int,
+    frame_number: int,
+    soft_clamp: bool,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Apply the stages of the sensor with a kernel that takes what ``read_out_triton`` takes."""
     light = image if image.ndim == 4 else image[None]
     table = _coefficients(light, settings, sensor, stages)
     single = image.ndim == 3 and len(table) == 1
@@ -65,10 +85,10 @@ def read_out(
     noisy = 'noise' in stages
     temporal = not (sensor.read_noise_fixed or is_zero(sensor.read_noise))
     shaken = noisy and (temporal or not is_zero(sensor.shot_noise_gain))
-    values = kernels.read_out_triton(
+    values = run(
         light,
         table,
-        _KINDS[sensor.response_type],
+        KINDS[sensor.response_type],
         soft_clamp,
         2**sensor.bit_depth - 1 if 'quantization' in stages and sensor.bit_depth else 0,
         temporal,

@@ -117,7 +117,8 @@ def _round(line, scale, whole):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _interleave(first, second, third, out):  # type: ignore[no-untyped-def]
+def interleave(first, second, third, out):  # type: ignore[no-untyped-def]
+    """Set a row (3 · W,) of pixels from three lines."""
     for i in range(first.size):
         out[3 * i] = first[i]
         out[3 * i + 1] = second[i]
@@ -129,9 +130,9 @@ def _store(red, green, blue, single, blue_first, out):  # type: ignore[no-untype
     if single:
         out[:] = red
     elif blue_first:
-        _interleave(blue, green, red, out)
+        interleave(blue, green, red, out)
     else:
-        _interleave(red, green, blue, out)
+        interleave(red, green, blue, out)
 
 
 @kernel()

@@ -26,7 +26,7 @@ _E1, _E2, _E3, _E4, _E5, _E6 = (F32(math.log(2.0) ** k / math.factorial(k)) for 
 
 
 @kernel(fastmath=FUSED)
-def _exp2(value):  # type: ignore[no-untyped-def]
+def exp2(value):  # type: ignore[no-untyped-def]
     """Return 2^value to 2e-7 relative, for values held to [−126, 126]."""
     value = min(max(value, F32(-126.0)), F32(126.0))
     whole = np.int32(math.floor(value + _HALF))
@@ -74,13 +74,13 @@ def respond_line(  # type: ignore[no-untyped-def]
             lit = signal > _ONE
             stops = log_float32(signal if lit else F32(2.0)) * _LOG2E
             stops = max(stops, F32(1e-30))
-            curve = _exp2(gamma * log_float32(stops) * _LOG2E)
+            curve = exp2(gamma * log_float32(stops) * _LOG2E)
             value = gain * (curve if lit else _ZERO) + bias
             line[i] = clamped(black + white * value, soft)
     elif kind == SIGMOID:
         for i in range(line.size):
             value = gain * held(iso * line[i]) + bias
-            line[i] = black + white / (_ONE + _exp2(-value * _LOG2E))
+            line[i] = black + white / (_ONE + exp2(-value * _LOG2E))
     elif kind == TABLE:
         last = table.size - 1
         steps = F32(last)
