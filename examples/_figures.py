@@ -42,13 +42,13 @@ def focus_from_blur(
         axes.set(xlim=ranges[:2], ylim=ranges[2:], xlabel='focus distance (m)', title=title)
         if values is maps[0]:
             for i in range(path[0].shape[1]):
-                x, y = path[0][:, i], path[1][:, i].log2()
+                x, y = path[0][:, i].numpy(), path[1][:, i].log2().numpy()
                 axes.plot(x, y, color=ORANGE, lw=1.0, label='descents' if i == 0 else None)
                 axes.plot(x[0], y[0], 'o', ms=5, color=ORANGE, mec='white', zorder=4)
         else:
             x = torch.linspace(*ranges[:2], 400)
             y = ((x - 1 / poster).abs() * truth[1] / abs(truth[0] - 1 / poster)).log2()
-            axes.plot(x, y, '--', color=GREY, label='same blur: |1/U - 1/d| / N')
+            axes.plot(x.numpy(), y.numpy(), '--', color=GREY, label='same blur: |1/U - 1/d| / N')
         axes.legend(loc='upper left', frameon=True, framealpha=0.85)
     axes = drawing.add_subplot(grid[1, 2])
     axes.plot(path[2].numpy(), color=BLUE, lw=1.0, alpha=0.8)
@@ -122,11 +122,11 @@ def detector_exposure(
         upper.subplots(1, 3, sharey=True), maps, names, labels, strict=True
     ):
         colours, top = ('Blues_r', 1.5) if label == 'px' else ('Blues', 1.0)
-        times, isos = 1e3 * axes_of_grid[0], axes_of_grid[1]
-        shown = axes.pcolormesh(times, isos, values, cmap=colours, vmin=0, vmax=top)
+        times, isos = 1e3 * axes_of_grid[0].numpy(), axes_of_grid[1].numpy()
+        shown = axes.pcolormesh(times, isos, values.numpy(), cmap=colours, vmin=0, vmax=top)
         upper.colorbar(shown, ax=axes, location='bottom', label=label, shrink=0.9)
         for i in range(path.shape[1]):
-            x, y = 1e3 * path[:, i, 0].exp(), path[:, i, 1].exp()
+            x, y = 1e3 * path[:, i, 0].exp().numpy(), path[:, i, 1].exp().numpy()
             axes.plot(x, y, color=ORANGE, lw=1.3, label='ascents' if i == 0 else None)
             axes.plot(x[0], y[0], 'o', ms=6, color=ORANGE, mec='white')
             axes.plot(x[-1], y[-1], '*', ms=14, color=GREEN, mec='white', zorder=5,

@@ -201,7 +201,7 @@ def roughness(dioptre: torch.Tensor, weight: tuple[torch.Tensor, torch.Tensor]) 
 def main(argv: Sequence[str] | None = None) -> Result:
     """Take the stack, recover the depth in two ways, print and draw."""
     choice = options(__doc__, argv, data='folder of the RGB-D frames')
-    width, plan = (160, ((2, 40), (1, 25))) if choice.quick else (240, ((2, 40), (1, 50)))
+    width, plan = (160, ((2, 40), (1, 40))) if choice.quick else (240, ((2, 40), (1, 50)))
     sensor = full_frame(width, width * 3 // 4)
     folder = depth_data(choice.data)
     if folder is None:
