@@ -346,3 +346,34 @@ def test_every_parameter_of_automatic_control_is_in_this_file():
     names = [n for n in TABLE if 'auto' in n or n in ('gain_min', 'gain_max')]
     missing = [name for name in names if name not in text]
     assert not missing
+
+
+def test_continuous_contrast_searches_again_when_focus_is_lost(client):
+    client.show(*stripes(1.0))
+    client.set(**LONG_LENS, focus_distance=5.0, autofocus__size=0.8, autofocus__near_limit=0.5)
+    client.set(autofocus__method='contrast', focus_auto='Continuous')
+
+    def at(distance):
+        def steady():
+            found = {s.metadata.focus_distance for s in client.shots(6)}
+            return len(found) == 1 and abs(1 / found.pop() - 1 / distance) < 0.04
+
+        return steady
+
+    client.wait_until(at(1.0), what='focus')
+    client.show(*stripes(2.0))
+    client.wait_until(at(2.0), what='focus again')
+
+
+@pytest.mark.parametrize('encoding', ['bgr8', 'mono8', 'rgb16', '32FC3'])
+def test_other_encodings_are_exposed_alike(client, encoding):
+    client.set(exposure_auto='Continuous', output_encoding=encoding, **FAST)
+    client.show(full_wall(), light(1.0))
+    scale = {'rgb16': 65535.0, '32FC3': 1.0}.get(encoding, 255.0)
+
+    def right():
+        shots = client.shots(3)
+        levels = [shot.pixels[..., :].mean() / scale for shot in shots]
+        return np.ptp(levels) < 0.01 and abs(levels[-1] / 0.25 - 1) < 0.15
+
+    client.wait_until(right, what='the level')
