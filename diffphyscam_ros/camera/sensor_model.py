@@ -315,6 +315,25 @@ def _range_text(parameter: Parameter) -> str:
     return kind + (', or null' if parameter.optional else '')
 
 
+def _in_range(value: Any, parameter: Parameter) -> torch.Tensor | None:
+    """Return a field's numbers, or None where they are none or not allowed."""
+    if isinstance(value, (bool, str)):
+        return None
+    try:
+        numbers = torch.as_tensor(value, dtype=torch.float64).detach()
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    if parameter.size == 1:
+        shaped = numbers.ndim == 0 or (isinstance(value, torch.Tensor) and numbers.ndim == 1)
+    else:
+        shaped = 1 <= numbers.ndim <= 2 and parameter.size in (None, numbers.shape[-1])
+    low_enough = numbers > parameter.low if parameter.open_low else numbers >= parameter.low
+    good = numbers.isfinite() & low_enough & (numbers <= parameter.high)
+    if parameter.whole:
+        good = good & (numbers == numbers.round())
+    return numbers if shaped and bool(good.all()) else None
+
+
 def _checked(name: str, value: Any, parameter: Parameter) -> Any:
     """Return a field's value in its canonical type, or refuse it."""
     if parameter.flag:
@@ -327,24 +346,10 @@ def _checked(name: str, value: Any, parameter: Parameter) -> Any:
         return value
     if value is None and parameter.optional:
         return None
-    error = ValueError(f'{name} = {value!r}: must be {_range_text(parameter)}')
-    if isinstance(value, (bool, str)):
-        raise error
-    try:
-        numbers = torch.as_tensor(value, dtype=torch.float64).detach()
-    except (TypeError, ValueError, RuntimeError):
-        raise error from None
-    if parameter.size == 1:
-        shaped = numbers.ndim == 0 or (isinstance(value, torch.Tensor) and numbers.ndim == 1)
-    else:
-        shaped = 1 <= numbers.ndim <= 2 and parameter.size in (None, numbers.shape[-1])
-    low_enough = numbers > parameter.low if parameter.open_low else numbers >= parameter.low
-    good = numbers.isfinite() & low_enough & (numbers <= parameter.high)
-    if not shaped or not bool(good.all()):
-        raise error
+    numbers = _in_range(value, parameter)
+    if numbers is None:
+        raise ValueError(f'{name} = {value!r}: must be {_range_text(parameter)}')
     if parameter.whole:
-        if bool((numbers != numbers.round()).any()):
-            raise error
         return int(value)
     if isinstance(value, torch.Tensor):
         return value

@@ -177,6 +177,7 @@ def pupil_vignetting(
     # This norm has the gradient 0 at the principal point, where a square root has none.
     slope = torch.linalg.vector_norm(torch.stack((x, y), dim=-1), dim=-1)
     pupil = per_image(focal_length, like) / (2 * per_image(aperture, like))
+    pupil = pupil.clamp(1e-7, 1e7)  # m: no lens is outside, and the areas stay within float32
     rim, distance = per_image(rim_radius, like), per_image(rim_distance, like)
     there = (rim > 0) & (distance > 0)
     free = disk_overlap(torch.where(there, rim, pupil) / pupil, distance * slope / pupil)

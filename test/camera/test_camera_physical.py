@@ -13,20 +13,26 @@ import torch
 from torch.autograd import gradcheck
 
 from diffphyscam_ros.camera import (
+    aberrate,
     add_noise,
     CameraSettings,
     circle_of_confusion,
+    correct_color,
     defocus,
-    distort,
     expose,
     Frame,
+    glare,
     Intrinsics,
+    mosaic,
     PhysicalCamera,
+    pupil_vignetting,
+    quantize,
     respond,
     SensorModel,
     STAGES,
     vignette,
 )
+from diffphyscam_ros.camera.aberration import distort_colours
 
 SETTINGS = CameraSettings(2.0, 0.02, 150.0, 0.004, 0.8)
 SENSOR = SensorModel(
@@ -46,6 +52,26 @@ SENSOR = SensorModel(
     read_noise=(1e-5, 2e-5, 1e-5),
     distortion_coefficients=(-0.05, 0.01, 1e-3, -1e-3, 0.0),
 )
+COMPLETE = replace(
+    SENSOR,
+    chromatic_scale=(1.02, 1.001, 0.97),
+    chromatic_curve=(0.01, 0.0, -0.02),
+    rim_radius=1.3e-3,
+    rim_distance=2e-3,
+    glare_fraction=0.1,
+    glare_radius=2.3,
+    read_noise_fixed=False,
+    dsnu=(1e-5, 2e-5, 3e-5),
+    prnu=(0.01, 0.02, 0.03),
+    hot_pixel_fraction=0.3,
+    hot_pixel_current=0.01,
+    full_well=0.0022,
+    black_level=0.06,
+    bayer_pattern='grbg',
+    white_balance=(1.1, 1.01, 1.2),
+    color_matrix=(1.3, -0.2, -0.1, -0.15, 1.4, -0.25, 0.05, -0.35, 1.3),
+)
+"""Everything that a lens and a sensor can have, but rounding."""
 
 
 def scene(view: Intrinsics, dtype=torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
@@ -59,27 +85,59 @@ def scene(view: Intrinsics, dtype=torch.float64) -> tuple[torch.Tensor, torch.Te
 def reference(frame_stages, sensor, radiance, depth, settings, frame, source):
     """Apply the stage functions one after the other, as CAMERA_MODEL.md lists them."""
     target, image = sensor.intrinsics(settings), radiance
-    if 'distortion' in frame_stages:
-        k = sensor.distortion_coefficients
-        image, depth = distort(image, depth, source, target, sensor.distortion_model, k)
     grid = target if 'distortion' in frame_stages else source
+    colours = sensor.chromatic_scale, sensor.chromatic_curve
+    if 'distortion' in frame_stages:
+        lens = source, target, sensor.distortion_model, sensor.distortion_coefficients
+        fringes = colours if 'aberration' in frame_stages else ()
+        image, depth = distort_colours(image, depth, *lens, *fringes)
+    elif 'aberration' in frame_stages:
+        image = aberrate(image, grid, *colours)
     if 'vignetting' in frame_stages:
         image = vignette(image, grid, sensor.vignetting_gain)
+        rim = sensor.rim_radius, sensor.rim_distance
+        pupil = settings.focal_length, settings.aperture
+        if sensor.rim_distance > 0:
+            image = image * pupil_vignetting(grid, image, *pupil, *rim)
     if 'defocus' in frame_stages:
         s = settings
         lens = s.aperture, s.focal_length, s.focus_distance, sensor.pixel_size
         limits = sensor.defocus_gain, sensor.defocus_dead_zone, sensor.max_coc
         image = defocus(image, circle_of_confusion(depth, *lens, *limits), sensor.psf)
+    if 'glare' in frame_stages:
+        image = glare(image, sensor.glare_fraction, sensor.glare_radius)
     if 'exposure' in frame_stages:
         light = sensor.scene_illuminance, sensor.aggregator_gain, sensor.dark_current
         body = sensor.pixel_size, sensor.quantum_efficiency
         image = expose(image, settings.aperture, settings.exposure_time, *body, *light)
     if 'noise' in frame_stages:
         gains = sensor.shot_noise_gain, sensor.read_noise
-        image = add_noise(image, *gains, 5, frame, sensor.fixed_pattern_seed)
+        names = 'dsnu', 'prnu', 'read_noise_fixed', 'hot_pixel_fraction', 'hot_pixel_current'
+        numbers = {name: getattr(sensor, name) for name in names}
+        numbers['full_well'] = sensor.full_well
+        numbers['exposure_time'] = settings.exposure_time
+        if 'exposure' in frame_stages:
+            numbers['dark_current'] = sensor.dark_current
+        image = add_noise(image, *gains, 5, frame, sensor.fixed_pattern_seed, **numbers)
+    # Response and rounding are the same for each photosite, so the mosaic may come after them.
     if 'response' in frame_stages:
         curve = sensor.response_type, sensor.response_gains, sensor.response_biases
-        image = respond(image, settings.iso, *curve, sensor.response_gamma)
+        image = respond(
+            image,
+            settings.iso,
+            *curve,
+            sensor.response_gamma,
+            table=sensor.response_table,
+            black_level=sensor.black_level,
+        )
+    if {'response', 'quantization'} <= set(frame_stages):
+        image = quantize(image, sensor.bit_depth)
+    pattern = sensor.bayer_pattern if 'mosaic' in frame_stages else 'none'
+    if pattern != 'none':
+        image = mosaic(image, pattern)
+    if {'response', 'color'} <= set(frame_stages):
+        colors = sensor.black_level, sensor.white_balance, sensor.color_matrix
+        image = correct_color(image, *colors, pattern, sensor.demosaic)
     return image
 
 
@@ -87,9 +145,10 @@ SUBSETS = [STAGES, *[STAGES[:n] for n in range(len(STAGES))], STAGES[5:], STAGES
 
 
 @pytest.mark.parametrize('stages', SUBSETS)
+@pytest.mark.parametrize('base', [SENSOR, replace(COMPLETE, bit_depth=8)])
 @pytest.mark.parametrize('psf', ['gaussian', 'disk'])
-def test_any_subset_runs_in_the_models_order(stages: tuple[str, ...], psf: str) -> None:
-    sensor = replace(SENSOR, psf=psf)
+def test_any_subset_runs_in_the_models_order(stages, base: SensorModel, psf: str) -> None:
+    sensor = replace(base, psf=psf)
     camera = PhysicalCamera(sensor, stages[::-1], seed=5)
     assert camera.stages == stages
     view = camera.source_intrinsics(SETTINGS)
@@ -99,6 +158,14 @@ def test_any_subset_runs_in_the_models_order(stages: tuple[str, ...], psf: str) 
     assert frame.frame_number == 12 and frame.stamp == 3.5
     expected = reference(stages, sensor, radiance, depth, SETTINGS, 12, view)
     torch.testing.assert_close(frame.image, expected)
+    irradiance = camera.lens(radiance, depth, SETTINGS)
+    torch.testing.assert_close(camera.sense(irradiance, SETTINGS, 12).image, frame.image)
+    mosaicked = {'mosaic', 'response'} <= set(stages) and sensor.bayer_pattern != 'none'
+    assert (frame.raw is not None) == mosaicked
+    if mosaicked:
+        without = tuple(stage for stage in stages if stage != 'color')
+        raw = reference(without, sensor, radiance, depth, SETTINGS, 12, view)
+        torch.testing.assert_close(frame.raw, raw[..., 0])
 
 
 def test_the_whole_chain_against_its_equations() -> None:
@@ -134,6 +201,22 @@ DIFFERENTIABLE = {
     'shot_noise_gain': 1e-3,
     'read_noise': 1e-5,
     'distortion_coefficients': 1.0,
+    'vignetting_coefficients': 1.0,
+    'vignetting_map': 1.0,
+    'rim_radius': 1e-3,
+    'rim_distance': 1e-3,
+    'chromatic_scale': 1.0,
+    'chromatic_curve': 1.0,
+    'glare_fraction': 1.0,
+    'glare_radius': 1.0,
+    'response_table': 1.0,
+    'dsnu': 1e-5,
+    'prnu': 1e-2,
+    'hot_pixel_current': 1e-2,
+    'full_well': 1e-3,
+    'black_level': 1.0,
+    'white_balance': 1.0,
+    'color_matrix': 1.0,
 }
 """Continuous numbers of the sensor model with their scale: steps of gradcheck fit to order one."""
 
@@ -146,34 +229,71 @@ SETTING_SCALES = {
 }
 
 
-@pytest.mark.parametrize('kind', ['linear', 'gamma', 'sigmoid'])
-def test_gradients_through_the_whole_camera(kind: str) -> None:
+ONLY_WITH = {
+    'vignetting_gain': 'cos4',
+    'vignetting_coefficients': 'radial',
+    'vignetting_map': 'map',
+    'response_gamma': 'gamma',
+    'response_table': 'table',
+}
+"""Numbers that belong to one law."""
+CURVE = ('response_gains', 'response_biases', 'read_noise', 'shot_noise_gain',
+         'dsnu', 'prnu', 'full_well', 'white_balance', 'iso', 'exposure_time')  # fmt: skip
+"""Numbers whose gradient goes through the response curve and little else."""
+
+
+@pytest.mark.parametrize(
+    ('kind', 'law'),
+    [('linear', 'cos4'), ('gamma', 'radial'), ('sigmoid', 'map'), ('table', 'cos4')],
+)
+def test_gradients_through_the_whole_camera(kind: str, law: str) -> None:
     """Every setting and every continuous number of the sensor, radiance and depth, at once."""
-    base = replace(SENSOR, response_type=kind, principal_point=(4.1, 2.9), focus_breathing=True)
+    base = replace(
+        COMPLETE,
+        response_type=kind,
+        response_table=(0.05, 0.4, 0.7, 0.95),
+        vignetting_model=law,
+        vignetting_coefficients=(-0.3, 0.1),
+        vignetting_map=(0.8, 0.9, 0.7, 1.0),
+        vignetting_map_columns=2,
+        read_noise_fixed=kind == 'sigmoid',
+        principal_point=(4.1, 2.9),
+        focus_breathing=True,
+    )
     if kind == 'gamma':  # its curve begins at S·X = 1
-        base = replace(base, aggregator_gain=9e4, response_gains=(0.2, 0.3, 0.25))
-    names, scales = list(DIFFERENTIABLE), DIFFERENTIABLE | SETTING_SCALES
+        gains = {'aggregator_gain': 9e4, 'response_gains': (0.2, 0.3, 0.25), 'full_well': 0.015}
+        base = replace(base, **gains)
+    elif kind == 'table':
+        base = replace(base, response_gains=(2.0, 2.2, 2.4))
+    scales = {
+        name: scale
+        for name, scale in (DIFFERENTIABLE | SETTING_SCALES).items()
+        if ONLY_WITH.get(name, kind) in (kind, law)
+        and (kind == 'linear' or name in CURVE or name in ONLY_WITH)
+    }
     view = PhysicalCamera(base).source_intrinsics(SETTINGS)
     radiance, depth = scene(view)
-    values = [getattr(base, n) for n in names] + [getattr(SETTINGS, n) for n in SETTING_SCALES]
     inputs = [
-        (torch.tensor(v, dtype=torch.float64) / scales[n]).requires_grad_()
-        for n, v in zip([*names, *SETTING_SCALES], values, strict=True)
+        torch.tensor(getattr(SETTINGS if name in SETTING_SCALES else base, name)).double() / scale
+        for name, scale in scales.items()
     ]
+    inputs = [number.requires_grad_() for number in inputs]
 
     def run(radiance, depth, *numbers):
         scaled = {n: v * scales[n] for n, v in zip(scales, numbers, strict=True)}
-        settings = CameraSettings(**{n: scaled.pop(n) for n in SETTING_SCALES})
+        turned = {n: scaled.pop(n) for n in SETTING_SCALES if n in scaled}
+        settings = replace(SETTINGS, **turned)
         camera = PhysicalCamera(replace(base, **scaled), seed=2, soft_clamp=True)
         # A view that stays put: the focal length then also zooms.
         return camera(radiance, depth, settings, 3, intrinsics=view).image[2:5, 2:6]
 
     tolerances = {'atol': 1e-5, 'rtol': 1e-3, 'eps': 1e-6, 'fast_mode': True}
+    tolerances['check_undefined_grad'] = False
     pictures = radiance.requires_grad_(), depth.requires_grad_()
     assert gradcheck(run, (*pictures, *inputs), **tolerances)
     run(radiance, depth, *inputs).square().sum().backward()
-    for name, number in zip([*names, *SETTING_SCALES], inputs, strict=True):
-        if kind == 'gamma' or name != 'response_gamma':
+    for name, number in zip(scales, inputs, strict=True):
+        if name != 'black_level':  # taken off again: nothing is left of it but what is clamped
             assert (number.grad != 0).all(), name
     assert (radiance.grad != 0).any() and (depth.grad != 0).any()
 
@@ -181,10 +301,13 @@ def test_gradients_through_the_whole_camera(kind: str) -> None:
 def test_every_setting_and_number_is_covered_by_the_gradient_test() -> None:
     discrete = {
         'name', 'image_width', 'image_height', 'psf', 'response_type', 'fixed_pattern_seed',
-        'distortion_model', 'focus_breathing', 'settings',
+        'distortion_model', 'focus_breathing', 'settings', 'aperture_blades', 'aperture_rotation',
+        'defocus_occlusion', 'vignetting_model', 'vignetting_map_columns', 'read_noise_fixed',
+        'hot_pixel_fraction', 'bit_depth', 'bayer_pattern', 'demosaic', 'shutter_mode',
     }  # fmt: skip
-    # Their gradients are those of a switch and of a cut: see test_defocus*.py.
-    thresholds = {'defocus_dead_zone', 'max_coc'}
+    # Their gradients are those of a switch and of a cut: see test_defocus*.py. The readout time
+    # is one of the scene's motion: see test_shutter.py.
+    thresholds = {'defocus_dead_zone', 'max_coc', 'readout_time'}
     assert {f.name for f in fields(SensorModel)} == set(DIFFERENTIABLE) | discrete | thresholds
     assert {f.name for f in fields(CameraSettings)} == set(SETTING_SCALES)
 
@@ -258,9 +381,10 @@ def test_batches_of_settings_equal_single_pictures() -> None:
 
 
 @pytest.mark.parametrize('fast', [True, False])
-@pytest.mark.parametrize('kind', ['linear', 'gamma', 'sigmoid'])
-def test_hopeless_input_gives_finite_pictures(fast: bool, kind: str) -> None:
-    sensor = replace(SENSOR, response_type=kind)
+@pytest.mark.parametrize('base', [SENSOR, replace(COMPLETE, bit_depth=10)])
+@pytest.mark.parametrize('kind', ['linear', 'gamma', 'sigmoid', 'table'])
+def test_hopeless_input_gives_finite_pictures(fast: bool, base: SensorModel, kind: str) -> None:
+    sensor = replace(base, response_type=kind)
     radiance, depth = scene(PhysicalCamera(sensor).source_intrinsics(SETTINGS), torch.float32)
     radiance[0], radiance[1] = 0.0, 1e30
     radiance[2, :4], radiance[3, :4] = math.nan, math.inf
@@ -280,6 +404,64 @@ def test_hopeless_input_gives_finite_pictures(fast: bool, kind: str) -> None:
         if not fast:
             image.sum().backward()
             assert light.grad.isfinite().all()
+
+
+@pytest.mark.parametrize('time', [1e-6, 0.02, 60.0])
+@pytest.mark.parametrize('light', [0.0, 0.5, 1e9])
+def test_exposures_of_all_lengths_have_finite_gradients(time: float, light: float) -> None:
+    """From nothing to saturation, of the radiance and of every number of the sensor."""
+    names = [name for name in DIFFERENTIABLE if name not in ('response_gamma', 'vignetting_map')]
+    numbers = {name: torch.tensor(getattr(COMPLETE, name), requires_grad=True)
+               for name in names if getattr(COMPLETE, name) not in (None, ())}  # fmt: skip
+    camera = PhysicalCamera(replace(COMPLETE, bit_depth=10, **numbers), soft_clamp=True)
+    settings = replace(SETTINGS, exposure_time=torch.tensor(time, requires_grad=True))
+    view = camera.source_intrinsics(settings)
+    radiance = torch.full((view.height, view.width, 3), light, requires_grad=True)
+    frame = camera(radiance, torch.ones(view.height, view.width), settings)
+    assert frame.image.isfinite().all() and frame.raw.min() >= 0 and frame.raw.max() <= 1
+    frame.image.sum().backward()
+    assert radiance.grad.isfinite().all() and settings.exposure_time.grad.isfinite()
+    for name, number in numbers.items():
+        assert number.grad is None or number.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize('fast', [True, False])
+@pytest.mark.parametrize(('width', 'height'), [(1, 1), (1, 5), (2, 1), (8192, 2)])
+def test_pictures_of_odd_sizes(fast: bool, width: int, height: int) -> None:
+    sensor = replace(COMPLETE, image_width=width, image_height=height, bit_depth=12)
+    sensor = replace(sensor, pixel_size=4e-4 * 9 / max(width, 9))
+    camera = PhysicalCamera(sensor)
+    view = camera.source_intrinsics(SETTINGS)
+    radiance = torch.full((view.height, view.width, 3), 0.5, requires_grad=not fast)
+    frame = camera(radiance, torch.ones(view.height, view.width), SETTINGS)
+    assert frame.image.shape == (height, width, 3) and frame.raw.shape == (height, width)
+    assert frame.image.isfinite().all() and 0 <= frame.image.min() <= frame.image.max() <= 1
+    if not fast:
+        frame.image.sum().backward()
+        assert radiance.grad.isfinite().all()
+
+
+def test_layouts_and_types_make_no_difference() -> None:
+    camera = PhysicalCamera(replace(COMPLETE, bit_depth=0))
+    view = camera.source_intrinsics(SETTINGS)
+    radiance, depth = scene(view, torch.float32)
+    expected = camera(radiance, depth, SETTINGS, 3)
+    turned = radiance.permute(2, 1, 0).contiguous().permute(2, 1, 0)
+    assert not turned.is_contiguous()
+    assert torch.equal(camera(turned, depth, SETTINGS, 3).image, expected.image)
+    double = camera(radiance.double(), depth.double(), SETTINGS, 3)
+    assert double.image.dtype == torch.float64
+    torch.testing.assert_close(double.raw.float(), expected.raw, rtol=1e-4, atol=1e-5)
+    half = camera(radiance.half(), depth.half(), SETTINGS, 3)
+    assert half.image.dtype == torch.float32
+    torch.testing.assert_close(half.raw, expected.raw, rtol=0, atol=5e-3)
+    irradiance = camera.lens(radiance, depth, SETTINGS)
+    mirrored = irradiance.flip(1).contiguous().flip(1)
+    assert torch.equal(camera.sense(mirrored, SETTINGS, 3).raw, expected.raw)
+    irradiance[0, 0], irradiance[0, 1] = math.nan, math.inf
+    assert camera.sense(irradiance, SETTINGS).image.isfinite().all()
+    with pytest.raises(ValueError, match=r'irradiance has shape .*\(\.\.\., H, W, 3\)'):
+        camera.sense(irradiance[..., :1], SETTINGS)
 
 
 def test_no_light_has_finite_gradients() -> None:
