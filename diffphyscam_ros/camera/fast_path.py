@@ -44,8 +44,8 @@ def form_image(
     """Apply the stages of the lens to one picture, (H, W, 3) float32 on the CPU.
 
     As ``stages.form_image``, but NaN and infinity are taken too; settings, sensor and intrinsics
-    hold plain numbers. What no kernel does is left to torch. The result is nobody else's: no
-    later call overwrites it (without any effective stage it is the given picture).
+    hold plain numbers. The result is nobody else's: no later call overwrites it (without any
+    effective stage it is the given picture).
     """
     light: Floats = image.detach().contiguous().numpy()
     if not (math.isfinite(light.max()) and math.isfinite(light.min())):
@@ -64,21 +64,12 @@ def form_image(
         out = _POOL.take(*light.shape)
         shade(light, mask, out)
         light = out
-    rest = tuple(stage for stage in stages if stage in ('defocus', 'glare'))
-    if far is None or sensor.defocus_gain == 0:
-        rest = tuple(stage for stage in rest if stage != 'defocus')
-    elif 'defocus' in rest and sensor.psf in ('gaussian', 'disk') and not sensor.defocus_occlusion:
+    if 'defocus' in stages and far is not None and sensor.defocus_gain != 0:
         light = _blurred(light, far, settings, sensor)
-        rest = tuple(stage for stage in rest if stage != 'defocus')
-    if rest == ('glare',):
-        if sensor.glare_fraction > 0:
-            share, radius = float(sensor.glare_fraction), float(sensor.glare_radius)
-            light = glare_fast(light, share, radius, out=_POOL.take(*light.shape))
-        rest = ()
-    if not rest:
-        return torch.from_numpy(light)
-    given = torch.from_numpy(light), None if far is None else torch.from_numpy(far)
-    return reference.form_image(*given, settings, sensor, rest, target, target)
+    if 'glare' in stages and sensor.glare_fraction > 0:
+        share, radius = float(sensor.glare_fraction), float(sensor.glare_radius)
+        light = glare_fast(light, share, radius, out=_POOL.take(*light.shape))
+    return torch.from_numpy(light)
 
 
 def read_out(
@@ -262,5 +253,14 @@ def _blurred(light: Floats, far: Floats, settings: CameraSettings, sensor: Senso
         float(sensor.defocus_dead_zone),
         float(sensor.max_coc),
         out=_POOL.take(*far.shape),
+        signed=True,
     )
-    return defocus_fast(light, coc, out=_POOL.take(*light.shape), psf=sensor.psf)
+    return defocus_fast(
+        light,
+        coc,
+        out=_POOL.take(*light.shape),
+        psf=sensor.psf,
+        occlusion=sensor.defocus_occlusion,
+        blades=sensor.aperture_blades,
+        rotation=float(sensor.aperture_rotation),
+    )
