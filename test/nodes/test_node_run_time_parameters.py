@@ -73,6 +73,10 @@ def corners(shot):
     return level[:4, :4].mean() / level[20:28, 24:30].mean()
 
 
+def darker_corners(client, before, after):
+    return corners(after) < 0.95 * corners(before)
+
+
 def noisier(client, before, after):
     return after.pixels[10:40, 5:25].std() > 1.3 * before.pixels[10:40, 5:25].std()
 
@@ -98,8 +102,15 @@ def delays(client):
 LONG_LENS = {'focal_length': 0.02, 'aperture': 0.5, 'max_coc': 31.0, 'enable_noise': False}
 BLURRED = {**LONG_LENS, 'focus_distance': 0.5}
 QUIET = {'enable_noise': False}
-NOISY = {'shot_noise_gain': (0.01,) * 3}
-DARK = {'shot_noise_gain': (0.0,) * 3}
+NOISY = {'shot_noise_gain': (10.0,) * 3}
+DARK = dict.fromkeys(('shot_noise_gain', 'read_noise', 'dsnu', 'prnu'), (0.0,) * 3)
+POLYGON = {**BLURRED, 'psf': 'polygon', 'aperture_blades': 3}
+RADIAL = {**QUIET, 'vignetting_model': 'radial'}
+MAP = {**QUIET, 'vignetting_model': 'map', 'vignetting_map': (1.0,) * 8}
+FRINGES = {**QUIET, 'chromatic_scale': (1.1, 1.0, 0.9)}
+GLARE = {**QUIET, 'glare_fraction': 0.5, 'glare_radius': 2.0}
+HOT = {**DARK, 'hot_pixel_fraction': 0.3, 'hot_pixel_current': 0.0}
+MOSAIC = {**QUIET, 'bayer_pattern': 'rggb'}
 
 PROBES = {
     'frame_id': Probe('eye', info(lambda s: s.image.header.frame_id == 'eye')),
@@ -174,24 +185,79 @@ PROBES = {
     'defocus_dead_zone': Probe(5.0, sharper, BLURRED),
     'max_coc': Probe(2.0, sharper, BLURRED),
     'psf': Probe('disk', different, BLURRED),
-    'vignetting_gain': Probe(1.0, lambda c, a, b: corners(b) < 0.95 * corners(a), QUIET),
-    'aggregator_gain': Probe(2e6, brighter, QUIET),
+    'aperture_blades': Probe(12, different, POLYGON),
+    'aperture_rotation': Probe(0.5, different, POLYGON),
+    'defocus_occlusion': Probe(
+        True, different, {**LONG_LENS, 'focus_distance': 1000.0, 'defocus_occlusion': False}
+    ),
+    'vignetting_model': Probe(
+        'radial', darker_corners, {**QUIET, 'vignetting_coefficients': (-0.9,)}
+    ),
+    'vignetting_gain': Probe(1.0, darker_corners, QUIET),
+    'vignetting_coefficients': Probe((-0.9, 0.1), darker_corners, RADIAL),
+    'vignetting_map': Probe(
+        (0.2, *[1.0] * 7), darker_corners, {**MAP, 'vignetting_map_columns': 4}
+    ),
+    'vignetting_map_columns': Probe(
+        2,
+        different,
+        {**MAP, 'vignetting_map': (1.0, 0.8, 0.6, 0.4) * 2, 'vignetting_map_columns': 4},
+    ),
+    'rim_radius': Probe(0.001, darker_corners, {**QUIET, 'rim_distance': 0.001}),
+    'rim_distance': Probe(0.001, darker_corners, {**QUIET, 'rim_radius': 0.001}),
+    'chromatic_scale': Probe((1.1, 1.0, 0.9), different, QUIET),
+    'chromatic_curve': Probe((0.3, 0.0, -0.3), different, QUIET),
+    'enable_aberration': Probe(False, different, FRINGES),
+    'glare_fraction': Probe(0.5, softer, QUIET),
+    'glare_radius': Probe(8.0, different, GLARE),
+    'enable_glare': Probe(False, sharper, GLARE),
+    'aggregator_gain': Probe(2e12, brighter, QUIET),
     'response_type': Probe('sigmoid', brighter, QUIET),
-    'response_gains': Probe((1.0, 1.0, 2.5), channel(2), {**QUIET, 'response_gains': (1.0,) * 3}),
+    'response_gains': Probe(
+        (1e-6, 1e-6, 2.5e-6), channel(2), {**QUIET, 'response_gains': (1e-6,) * 3}
+    ),
     'response_biases': Probe((0.3, 0.3, 0.3), brighter, QUIET),
     'response_gamma': Probe(
         0.5,
         different,
         {**QUIET, 'response_type': 'gamma', 'response_gains': (0.1,) * 3, 'iso': 10_000.0},
     ),
-    'dark_current': Probe((0.1, 0.1, 0.1), brighter, QUIET),
-    'shot_noise_gain': Probe((0.01, 0.01, 0.01), noisier, DARK),
-    'read_noise': Probe((1e-4, 1e-4, 1e-4), noisier, DARK),
+    'response_table': Probe((0.0, 0.9, 1.0), brighter, {**QUIET, 'response_type': 'table'}),
+    'dark_current': Probe((1e5, 1e5, 1e5), brighter, QUIET),
+    'shot_noise_gain': Probe((10.0, 10.0, 10.0), noisier, DARK),
+    'read_noise': Probe((100.0, 100.0, 100.0), noisier, DARK),
+    'read_noise_fixed': Probe(
+        True,
+        lambda c, a, b: _unlike(a, c.before) and not _unlike(b, c.shot()),
+        {**DARK, 'read_noise': (200.0,) * 3, 'enable_vignetting': False},
+    ),
+    'dsnu': Probe((100.0, 100.0, 100.0), noisier, DARK),
+    'prnu': Probe((0.3, 0.3, 0.3), noisier, DARK),
+    'hot_pixel_fraction': Probe(
+        0.3, noisier, {**HOT, 'hot_pixel_fraction': 0.0, 'hot_pixel_current': 1e5}
+    ),
+    'hot_pixel_current': Probe(1e5, noisier, HOT),
     'fixed_pattern_seed': Probe(
         4321,
         lambda c, a, b: _unlike(a, b),
-        {**DARK, 'read_noise': (1e-4,) * 3, 'enable_vignetting': False},
+        {**DARK, 'dsnu': (200.0,) * 3, 'enable_vignetting': False},
     ),
+    'full_well': Probe(300.0, darker),
+    'black_level': Probe(0.5, brighter, {**QUIET, 'output_encoding': 'bayer_grbg8'}),
+    'bit_depth': Probe(
+        8,
+        # Full scale is 65535 = 255 · 257.
+        lambda c, a, b: (a.pixels % 257).any() and not (b.pixels % 257).any(),
+        {**QUIET, 'bit_depth': 14, 'output_encoding': 'rgb16'},
+    ),
+    'bayer_pattern': Probe('gbrg', different, QUIET),
+    'demosaic': Probe('bilinear', different, MOSAIC),
+    'white_balance': Probe(
+        (1.0, 0.5, 0.25),
+        lambda c, a, b: list(b.metadata.white_balance) == [1.0, 0.5, 0.25] and channel(0)(c, a, b),
+        QUIET,
+    ),
+    'color_matrix': Probe((1.0, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.5), channel(0), QUIET),
     'distortion_model': Probe(
         'equidistant',
         lambda c, a, b: b.info.distortion_model == 'equidistant' and len(b.info.d) == 4,
@@ -215,8 +281,8 @@ ELSEWHERE = {
     'shutter_mode',
     'readout_time',
 }
-"""In test_node_inputs.py and test_node_motion.py; test_node_start.py looks at those that are read
-only."""
+"""In test_node_inputs.py and test_node_motion_sent.py; test_node_start.py looks at those that are
+read only."""
 
 
 def _period(client):
@@ -266,7 +332,7 @@ def test_every_parameter_changes_what_is_sent(client, files, name):
         client.show()
     elif name == 'world_frame':
         client.show(marker(place=(0.5, 5, 0.5), scale=(1, 10, 10), frame='elsewhere'))
-    elif 'distortion' in name:
+    elif 'distortion' in name or 'chromatic' in name or name == 'enable_aberration':
         client.show(marker(place=(0.0, 0.6, 0.8), scale=(0.1, 0.4, 0.4)))
     else:
         client.show(wall())
@@ -275,6 +341,7 @@ def test_every_parameter_changes_what_is_sent(client, files, name):
         client.fresh('compressed')
         client.shot()
         client.jpeg_size = client.png_size = len(client.fresh('compressed').data)
+    client.before = client.shot()
     before = client.shot()
     value = files.get(probe.value, probe.value) if isinstance(probe.value, str) else probe.value
     client.set(**{name.replace('.', '__'): value})
