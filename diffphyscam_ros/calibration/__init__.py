@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from diffphyscam_ros.calibration.errors import CalibrationError
+from diffphyscam_ros.calibration.recording import Recording
 from diffphyscam_ros.calibration.types import (
     Estimate,
     FrameSettings,
@@ -11,4 +12,11 @@ from diffphyscam_ros.calibration.types import (
     StageResult,
 )
 
-__all__ = ['CalibrationError', 'Estimate', 'FrameSettings', 'RecordedFrame', 'StageResult']
+__all__ = [
+    'CalibrationError',
+    'Estimate',
+    'FrameSettings',
+    'RecordedFrame',
+    'Recording',
+    'StageResult',
+]

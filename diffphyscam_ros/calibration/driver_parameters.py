@@ -184,15 +184,19 @@ def settings_of(driver: Driver, values: Mapping[str, Any]) -> tuple[FrameSetting
     """Return the settings that parameters say, and whether the exposure is automatic.
 
     While it is, the parameters do not follow it, so exposure time and ISO are None.
+
+    :param values: in the order of their last change; of two for one thing the later counts.
     """
     automatic = any(
         is_automatic(values[name], meaning)
         for name, meaning in driver.automatic.items()
         if name in values
     )
-    found: dict[str, float] = {}
-    for name, (field, convert) in driver.fields.items():
-        value = values.get(name)
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in driver.fields:
+            continue
+        field, convert = driver.fields[name]
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             number = convert(float(value))
             if number > 0 and not (automatic and field in (_EXPOSURE, 'iso')):

@@ -76,6 +76,9 @@ class RecordedFrame:
     :param bit_depth: bits that the values use where fewer than the type has: 12 for 12 bit values
         in a uint16, aligned to the right. 0 = all of them.
     :param lossy: the picture went through JPEG, so its noise is not the sensor's.
+    :param settling: one of the first frames after a change of settings that the source does not
+        give frame by frame: the camera may not have followed yet.
+    :param automatic: whether exposure or gain ran by themselves; None = not known.
     """
 
     index: int
@@ -89,6 +92,8 @@ class RecordedFrame:
     role: str = ''
     bit_depth: int = 0
     lossy: bool = False
+    settling: bool = False
+    automatic: bool | None = None
 
     @property
     def full_scale(self) -> float:
