@@ -1,0 +1,249 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Find a calibration target in a picture, to a fraction of a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from diffphyscam_ros.calibration.board_view import BoardView
+from diffphyscam_ros.calibration.grey import to_byte_grey, to_grey
+from diffphyscam_ros.calibration.markers import find_markers
+from diffphyscam_ros.calibration.targets import GRIDS, Target
+from diffphyscam_ros.calibration.view_quality import measure_quality
+
+VERSION = 1
+"""Changes whenever the same picture may give other corners: detections in caches are then old."""
+
+LONG_SIDE = 1200
+"""Chessboards and markers are first looked for in a picture of at most this many pixels."""
+
+FEWEST_MARKED = 6
+"""Corners that a view of a board with markers needs."""
+
+Bytes = npt.NDArray[np.uint8]
+Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
+"""Numbers (n,) and pixel positions (n, 2) of points."""
+
+
+def detect_board(
+    image: npt.NDArray[Any],
+    target: Target,
+    *,
+    name: str = '',
+    encoding: str = '',
+    full_scale: float | None = None,
+) -> BoardView | None:
+    """Return the view of the target in a picture, or None where it is not found.
+
+    Boards without markers must be whole in the picture; of the others the corners in sight
+    are returned, at least 6 that span a plane.
+
+    :param image: (H, W) or (H, W, 3) RGB; uint8 or uint16; Bayer mosaics as (H, W) with their
+        encoding.
+    :param encoding: as in ``RecordedFrame``.
+    :param full_scale: the value of saturation; default: the largest of the type.
+    :raises CalibrationError: for a picture of another type or shape.
+    """
+    grey = to_grey(image, encoding)
+    size = (grey.shape[1], grey.shape[0])
+    found = _FINDERS[target.kind](to_byte_grey(grey), target)
+    if found is None:
+        return None
+    ids, points = found
+    full_scale = full_scale or float(np.iinfo(grey.dtype).max)
+    view = BoardView.of(target, ids, points, size, name)
+    quality = measure_quality(grey, view, target, full_scale)
+    return BoardView.of(target, ids, points, size, name, quality)
+
+
+def _smaller(grey: Bytes) -> tuple[Bytes, float]:
+    """Return the picture to search in and its scale, at most 1."""
+    scale = min(1.0, LONG_SIDE / max(grey.shape))
+    if scale == 1.0:
+        return grey, scale
+    return np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=3)), scale
+
+
+def _enlarged(points: npt.NDArray[Any], scale: float) -> npt.NDArray[np.float32]:
+    """Return points of the smaller picture in the large one; pixel centres are whole."""
+    return ((np.asarray(points, np.float64).reshape(-1, 2) + 0.5) / scale - 0.5).astype(np.float32)
+
+
+def refine_saddles(
+    grey: Bytes, points: npt.NDArray[np.float32], reach: float
+) -> npt.NDArray[np.float64]:
+    """Return the points moved to where four squares meet.
+
+    :param reach: px, half the side of the window that may be looked at; held to 2 to 11.
+    """
+    half = int(np.clip(reach, 2, 11))
+    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 40, 1e-3)
+    start = np.ascontiguousarray(points.reshape(-1, 1, 2), np.float32)
+    moved = cv2.cornerSubPix(grey, start.copy(), (half, half), (-1, -1), stop)
+    return np.asarray(moved, np.float64).reshape(-1, 2)
+
+
+def _chessboard(grey: Bytes, target: Target) -> Found | None:
+    """Find every inner corner of a chessboard."""
+    shape = target.corner_grid
+    small, scale = _smaller(grey)
+    flags = cv2.CALIB_CB_ADAPTIVE_THRESH + cv2.CALIB_CB_NORMALIZE_IMAGE
+    flags += cv2.CALIB_CB_FAST_CHECK  # pictures without a board would take ten times as long
+    found, corners = cv2.findChessboardCorners(small, shape, flags=flags)
+    if not found and cv2.checkChessboard(small, shape):
+        # Slower, and better with blur and with squares that touch the rim.
+        found, corners = cv2.findChessboardCornersSB(small, shape)
+    if not found or corners is None or len(corners) != target.corner_count:
+        return None
+    corners = _enlarged(corners, scale)
+    grid = corners.reshape(shape[1], shape[0], 2)
+    across = np.linalg.norm(np.diff(grid, axis=1), axis=-1).min()
+    down = np.linalg.norm(np.diff(grid, axis=0), axis=-1).min()
+    points = refine_saddles(grey, corners, 0.4 * float(min(across, down)))
+    return np.arange(len(points)), _one_way(points, shape)
+
+
+def _one_way(points: npt.NDArray[np.float64], shape: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Return a grid's points in the order that is not a mirror image of the board.
+
+    Of a board seen from its front, x to y turns as in the picture: clockwise.
+    """
+    grid = points.reshape(shape[1], shape[0], 2)
+    (ax, ay), (bx, by) = grid[0, -1] - grid[0, 0], grid[-1, 0] - grid[0, 0]
+    return points if ax * by - ay * bx > 0 else grid[:, ::-1].reshape(-1, 2)
+
+
+def _circles(grey: Bytes, target: Target) -> Found | None:
+    """Find every circle, dark on light, by its centre of mass."""
+    parameters = cv2.SimpleBlobDetector_Params()
+    parameters.minThreshold, parameters.maxThreshold, parameters.thresholdStep = 20, 230, 15
+    parameters.minArea = 12.0
+    parameters.maxArea = grey.size / (4.0 * target.corner_count) + 100.0
+    parameters.minDistBetweenBlobs = 4.0
+    blobs = cv2.SimpleBlobDetector_create(parameters)
+    kind = (
+        cv2.CALIB_CB_ASYMMETRIC_GRID
+        if target.kind == 'asymmetric_circles'
+        else cv2.CALIB_CB_SYMMETRIC_GRID
+    )
+    for flags in (kind, kind + cv2.CALIB_CB_CLUSTERING):
+        found, centres = cv2.findCirclesGrid(
+            grey, target.corner_grid, flags=flags, blobDetector=blobs
+        )
+        if found and centres is not None and len(centres) == target.corner_count:
+            points = np.asarray(centres, np.float64).reshape(-1, 2)
+            if target.kind == 'circles':
+                points = _one_way(points, target.corner_grid)
+            return np.arange(len(points)), points
+    return None
+
+
+def _markers(grey: Bytes, target: Target) -> dict[int, npt.NDArray[np.float32]]:
+    small, scale = _smaller(grey)
+    count = target.marker_count
+    found = find_markers(small, target.dictionary, count, target.border_bits)
+    if not found and scale < 1.0:
+        return find_markers(grey, target.dictionary, count, target.border_bits)
+    return {number: _enlarged(quad, scale) for number, quad in found.items()}
+
+
+def _spans_plane(ids: npt.NDArray[np.int64], target: Target) -> bool:
+    """Tell whether points suffice for a pose: enough, and not all in one row."""
+    if len(ids) < FEWEST_MARKED:
+        return False
+    columns = target.corner_grid[0]
+    return len(set(ids % columns)) > 1 and len(set(ids // columns)) > 1
+
+
+def _grid(grey: Bytes, target: Target) -> Found | None:
+    """Find the corners of the tags of an AprilGrid or a grid of ArUco markers."""
+    found = _markers(grey, target)
+    if not found:
+        return None
+    ids = np.array([n for marker in found for n in target.marker_corners(marker)], np.int64)
+    quads = np.stack(list(found.values()))
+    side = np.linalg.norm(quads - np.roll(quads, 1, axis=1), axis=-1).min(axis=1)
+    gap = target.square_size / target.marker_size - 1.0
+    # Beyond the gap are other tags; inside, the black border ends.
+    cells = 4 + 2 * target.border_bits if target.kind == 'arucogrid' else 10
+    reach = min(gap, target.border_bits / cells) * side * 0.8
+    moved = [
+        refine_saddles(grey, quad, float(half)) for quad, half in zip(quads, reach, strict=True)
+    ]
+    points = np.concatenate(moved)
+    # A corner that runs away has found something else.
+    limit = np.repeat(np.maximum(reach, 2.0), 4)
+    good = np.linalg.norm(points - quads.reshape(-1, 2), axis=1) < limit
+    order = np.argsort(ids[good])
+    ids, points = ids[good][order], points[good][order]
+    return (ids, points) if _spans_plane(ids, target) else None
+
+
+def _charuco(grey: Bytes, target: Target) -> Found | None:
+    """Find the inner corners of a chessboard with markers in its white squares.
+
+    Each marker tells, by its own perspective, where the corners of its square are; every corner
+    is the mean of what its markers say, then moved to the saddle.
+    """
+    margin = (target.square_size - target.marker_size) / 2.0
+    side, columns = target.marker_size, target.columns - 1
+    inner = np.float32([[0, 0], [side, 0], [side, side], [0, side]])
+    low, high = -margin, side + margin
+    outer = np.float32([[[low, low], [high, low], [high, high], [low, high]]])
+    guesses: dict[int, list[npt.NDArray[np.float32]]] = {}
+    for marker, quad in _markers(grey, target).items():
+        view = cv2.getPerspectiveTransform(inner, quad)
+        column, row = target.marker_cell(marker)
+        corners = np.asarray(cv2.perspectiveTransform(outer, view))[0]
+        for corner, (right, below) in zip(corners, ((0, 0), (1, 0), (1, 1), (0, 1)), strict=True):
+            x, y = column - 1 + right, row - 1 + below
+            if 0 <= x < columns and 0 <= y < target.rows - 1:
+                guesses.setdefault(y * columns + x, []).append(corner)
+    if not guesses:
+        return None
+    ids = np.array(sorted(guesses), np.int64)
+    start = np.stack([np.mean(guesses[number], axis=0) for number in ids]).astype(np.float32)
+    height, width = grey.shape
+    inside = (start > 2).all(axis=1) & (start < (width - 3, height - 3)).all(axis=1)
+    ids, start = ids[inside], start[inside]
+    if not _spans_plane(ids, target):
+        return None
+    reach = 0.8 * margin / target.square_size * _nearest_spacing(ids, start, columns)
+    points = np.concatenate(
+        [refine_saddles(grey, one, float(half)) for one, half in zip(start, reach, strict=True)]
+    )
+    good = np.linalg.norm(points - start, axis=1) < np.maximum(1.5 * reach, 3.0)
+    ids, points = ids[good], points[good]
+    return (ids, points) if _spans_plane(ids, target) else None
+
+
+def _nearest_spacing(
+    ids: npt.NDArray[np.int64], points: npt.NDArray[np.float32], columns: int
+) -> npt.NDArray[np.float64]:
+    """Return how far each point's nearest neighbour on the board is, px."""
+    place = {int(number): index for index, number in enumerate(ids)}
+    spacing = np.full(len(ids), np.inf)
+    for number, index in place.items():
+        near = [number + columns, number - columns]
+        near += [number + 1] * ((number + 1) % columns != 0) + [number - 1] * (
+            number % columns != 0
+        )
+        others = [place[n] for n in near if n in place]
+        if others:
+            spacing[index] = np.linalg.norm(points[others] - points[index], axis=1).min()
+    typical = np.median(spacing[np.isfinite(spacing)]) if np.isfinite(spacing).any() else 10.0
+    return np.where(np.isfinite(spacing), spacing, typical)
+
+
+_FINDERS: dict[str, Callable[[Bytes, Target], Found | None]] = {
+    'chessboard': _chessboard,
+    'circles': _circles,
+    'asymmetric_circles': _circles,
+    'charuco': _charuco,
+    **dict.fromkeys(GRIDS, _grid),
+}

@@ -1,0 +1,65 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""OpenCV's ArUco module in the forms it had before 4.7 and has since: find and draw markers."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+_NEW = hasattr(cv2.aruco, 'ArucoDetector')
+
+
+@lru_cache(maxsize=16)
+def _dictionary(name: str, count: int) -> Any:
+    """Return the first ``count`` markers of a dictionary: fewer are found faster and surer."""
+    number = getattr(cv2.aruco, name, None)
+    if number is None:  # older names of the tag families
+        number = getattr(cv2.aruco, name.replace('h', 'H'))
+    if not _NEW:
+        return cv2.aruco.Dictionary_get(number)
+    whole = cv2.aruco.getPredefinedDictionary(number)
+    if count >= len(whole.bytesList):
+        return whole
+    return cv2.aruco.Dictionary(whole.bytesList[:count], whole.markerSize, whole.maxCorrectionBits)
+
+
+def marker_cells(dictionary: str, marker: int, border_bits: int = 1) -> npt.NDArray[np.bool_]:
+    """Return which cells of a marker are white, its border included, (n, n)."""
+    book = _dictionary(dictionary, marker + 1)
+    side = book.markerSize + 2 * border_bits
+    draw = cv2.aruco.generateImageMarker if _NEW else cv2.aruco.drawMarker
+    return np.asarray(draw(book, marker, side, borderBits=border_bits)) > 127
+
+
+def find_markers(
+    grey: npt.NDArray[np.uint8], dictionary: str, count: int, border_bits: int = 1
+) -> dict[int, npt.NDArray[np.float32]]:
+    """Return the markers in a picture: their four corners (4, 2), px, by number.
+
+    A number found twice names two things, of which none can be told to be on the board: it is
+    left out.
+
+    :param grey: (H, W).
+    :param count: only markers 0 to count - 1 are looked for.
+    """
+    parameters = cv2.aruco.DetectorParameters() if _NEW else cv2.aruco.DetectorParameters_create()
+    parameters.markerBorderBits = border_bits
+    parameters.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_NONE
+    book = _dictionary(dictionary, count)
+    if _NEW:
+        corners, numbers, _ = cv2.aruco.ArucoDetector(book, parameters).detectMarkers(grey)
+    else:
+        corners, numbers, _ = cv2.aruco.detectMarkers(grey, book, parameters=parameters)
+    found: dict[int, npt.NDArray[np.float32]] = {}
+    twice = set()
+    for number, quad in zip([] if numbers is None else numbers.ravel(), corners, strict=True):
+        number = int(number)
+        if number in found:
+            twice.add(number)
+        elif number < count:
+            found[number] = np.asarray(quad, np.float32).reshape(4, 2)
+    return {number: quad for number, quad in sorted(found.items()) if number not in twice}
