@@ -23,8 +23,15 @@ OTHER = {
     'double': lambda value: value * 1.1 + 0.01,
     'double_array': lambda value: tuple(0.9 * number + 0.01 for number in value),
 }
-EMPTY = {'vignetting_coefficients': (-0.3, 0.1), 'vignetting_map': (1.0, 0.5, 0.5, 1.0)}
-"""What to put in place of no numbers."""
+EMPTY = {
+    'vignetting_coefficients': (-0.3, 0.1),
+    'vignetting_map': (1.0, 0.5, 0.5, 1.0),
+    'exposure_time_max': 20_000.0,
+    'auto_exposure.highlights': 0.1,
+    'autofocus.far_limit': 5.0,
+    'white_balance_temperature': 4000.0,
+}
+"""What to put in place of no numbers, and where not any other will do."""
 TOGETHER = {'vignetting_map': {'vignetting_map_columns': 2}}
 """What has to be set in the same call."""
 WORDS = {
@@ -39,6 +46,13 @@ WORDS = {
     'image_raw.compressed.format': 'png',
     'device': 'cpu',
     'calibration_file': 'ideal_pinhole',
+    'exposure_auto': 'Once',
+    'focus_auto': 'Continuous',
+    'white_balance_auto': 'Continuous',
+    'auto_exposure.metering': 'spot',
+    'auto_exposure.priority': 'gain',
+    'autofocus.method': 'contrast',
+    'auto_white_balance.method': 'grey_world',
 }
 
 

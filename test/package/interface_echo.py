@@ -28,6 +28,8 @@ def filled(message: object, number: int = 1) -> object:
             setattr(message, field, f'{field} {position}')
         elif kind == 'sequence<string>':
             setattr(message, field, ['one', 'two'])
+        elif kind == 'sequence<double>':
+            setattr(message, field, [position + 0.5, position + 0.75])
         elif hasattr(value, 'get_fields_and_field_types'):
             filled(value, position)
         else:  # a fixed array of numbers
