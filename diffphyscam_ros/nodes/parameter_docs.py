@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import math
 from pathlib import Path
 import sys
 import textwrap
