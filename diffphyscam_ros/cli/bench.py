@@ -17,7 +17,13 @@ import time
 
 import torch
 
-from diffphyscam_ros.camera import CameraSettings, PhysicalCamera, SensorModel
+from diffphyscam_ros.camera import (
+    CameraSettings,
+    PhysicalCamera,
+    SENSOR_STAGES,
+    SensorModel,
+    STAGES,
+)
 from diffphyscam_ros.render import Renderer
 from diffphyscam_ros.scene import Scene
 from diffphyscam_ros.scene.primitives import plane, sphere
@@ -34,7 +40,6 @@ from diffphyscam_ros.scene.types import (
 EXAMPLE = """example:
   diffphyscam bench --triangles 10000 100000 --size 640 480
 """
-STAGES = ('distortion', 'vignetting', 'defocus', 'exposure', 'noise', 'response')
 SPHERES = 25
 FLOORS = {10_000: 30.0, 100_000: 20.0}  # frames per second at 640x480 on 2 cores
 
@@ -111,12 +116,12 @@ def bench_frame(triangles: int, width: int, height: int, repeats: int) -> dict[s
     stages['render'] = measure(lambda: renderer(scene, source, pose), repeats).median
     before = 0.0
     for i, stage in enumerate(STAGES):
-        # A prefix of the chain at a time: exposure, noise and response are one fused kernel.
-        if stage in ('exposure', 'noise'):
+        # A prefix of the chain at a time: the sensor is one fused kernel.
+        if stage in SENSOR_STAGES[:-1]:
             continue
         partial = PhysicalCamera(sensor, stages=STAGES[: i + 1])
         total = measure(lambda p=partial: p(radiance.color, radiance.depth, settings), repeats)  # type: ignore[misc]
-        name = 'exposure+noise+response' if stage == 'response' else stage
+        name = 'sensor' if stage in SENSOR_STAGES else stage
         stages[name] = max(0.0, total.median - before)
         before = total.median
     number = iter(range(10**9))
