@@ -85,7 +85,7 @@ class FrameSettingsFinder:
             raise CalibrationError(
                 'settings',
                 settings,
-                allowed=f'a source that there is: {", ".join(self.names) or "none"}',
+                allowed='a source that the bags have',
                 remedy='give csv=' if settings == 'csv' else 'record its topic, or give constants',
             )
         self._settle_frames = settle_frames
