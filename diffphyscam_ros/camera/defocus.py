@@ -112,12 +112,14 @@ def _scatter(psf: str, method: str, occlusion: bool, blades: int, rotation: floa
     if psf == 'polygon' and not (blades == int(blades) and 3 <= blades <= 32):
         raise ValueError(f'blades = {blades}: must be a whole number from 3 to 32')
     if method == 'exact':
-        direct: Scatter = {
+        direct: dict[str, Scatter] = {
             'gaussian': scatter_gaussian_exact,
             'disk': scatter_disk_exact,
             'polygon': partial(scatter_polygon_exact, blades=int(blades), rotation=rotation),
-        }[psf]
-        return partial(scatter_exact_occluded, scatter=direct) if occlusion else direct
+        }
+        if not occlusion:
+            return direct[psf]
+        return partial(scatter_exact_occluded, scatter=direct[psf])
     if psf == 'gaussian':
         return scatter_gaussian_occluded if occlusion else scatter_gaussian_cascade
     outline = shape(int(blades), float(rotation)) if psf == 'polygon' else shape()

@@ -55,7 +55,7 @@ def levels_needed(largest: float) -> int:
 def _behind(far: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
     """Return 0 where two signed blurs may be one surface, 1 where far is clearly behind near."""
     gap = GAP + GAP_SLOPE * near.abs()
-    return ((far - near) / gap - 1.0).clamp(0.0, 1.0)
+    return (2.0 * ((far - near) / gap - 1.0)).clamp(0.0, 1.0)
 
 
 class _Cells:

@@ -21,9 +21,6 @@ from diffphyscam_ros.kernels.defocus_occluded import OccludedDiskDefocus
 
 Floats = npt.NDArray[np.float32]
 
-_Gaussian = GaussianDefocus | NestedGaussianDefocus
-_Disk = DiskDefocus | OccludedDiskDefocus
-
 _PSFS = ('gaussian', 'disk', 'polygon')
 _local = threading.local()
 
@@ -56,26 +53,29 @@ def defocus_fast(
         out = np.empty(image.shape, np.float32)
     if not image.size:
         return out
-    if psf == 'gaussian':
-        soft = _worker(NestedGaussianDefocus if occlusion else GaussianDefocus, coc.shape)
-        soft(image, coc, out)
+    form = outline(int(blades), float(rotation)) if psf == 'polygon' else outline()
+    if psf == 'gaussian' and occlusion:
+        _worker(NestedGaussianDefocus, coc.shape)(image, coc, out)
+    elif psf == 'gaussian':
+        _worker(GaussianDefocus, coc.shape)(image, coc, out)
+    elif occlusion:
+        _worker(OccludedDiskDefocus, coc.shape)(image, coc, out, form)
     else:
-        form = outline(int(blades), float(rotation)) if psf == 'polygon' else outline()
-        crisp = _worker(OccludedDiskDefocus if occlusion else DiskDefocus, coc.shape)
-        crisp(image, coc, out, form)
+        _worker(DiskDefocus, coc.shape)(image, coc, out, form)
     return out
 
 
-_Worker = TypeVar('_Worker', bound=_Gaussian | _Disk)
+_Worker = TypeVar(
+    '_Worker', GaussianDefocus, NestedGaussianDefocus, DiskDefocus, OccludedDiskDefocus
+)
 
 
 def _worker(kind: type[_Worker], shape: tuple[int, ...]) -> _Worker:
     """Return what does the work in this thread, with new buffers when size or kind changed."""
     kept = getattr(_local, 'worker', None)
-    if type(kept) is kind and kept.shape == shape:
-        return kept
-    made = _local.worker = kind(shape[0], shape[1])
-    return made
+    if not isinstance(kept, kind) or kept.shape != shape:
+        kept = _local.worker = kind(shape[0], shape[1])
+    return kept
 
 
 def _check(image: Floats, coc: Floats, out: Floats | None, psf: str, blades: int) -> None:

@@ -17,8 +17,8 @@ from diffphyscam_ros.kernels.disk_rings import (
     rise,
     SCALES,
     scales_needed,
-    shape,
     Shape,
+    shape,
     tap_distance,
     WIDEST,
 )

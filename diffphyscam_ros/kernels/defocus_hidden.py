@@ -15,7 +15,7 @@ from diffphyscam_ros.kernels.runtime import kernel
 
 Floats = npt.NDArray[np.float32]
 
-ZERO, ONE = np.float32(0.0), np.float32(1.0)
+ZERO, ONE, TWO = np.float32(0.0), np.float32(1.0), np.float32(2.0)
 TINY = np.float32(1e-30)
 FLAT, SLOPE = np.float32(GAP), np.float32(GAP_SLOPE)
 
@@ -58,7 +58,7 @@ class HiddenLayer:
 @kernel(fastmath=True, inline=True)
 def clearly_behind(far, near):
     """Return 0 where two signed blurs may be one surface, 1 where far is clearly behind."""
-    return min(max((far - near) / (FLAT + SLOPE * abs(near)) - ONE, ZERO), ONE)
+    return min(max(TWO * ((far - near) / (FLAT + SLOPE * abs(near)) - ONE), ZERO), ONE)
 
 
 @kernel(parallel=True, fastmath=True)
@@ -81,7 +81,7 @@ def unite_pixels(planes, signed, cells):
 
 @kernel(fastmath=True)
 def unite_cells(finer, cells):
-    """The same from cells half as large."""
+    """Set cells from those half as large in the same way."""
     height, width = finer.shape[0], finer.shape[2]
     for y in range(cells.shape[0]):
         a, b = finer[2 * y], finer[min(2 * y + 1, height - 1)]

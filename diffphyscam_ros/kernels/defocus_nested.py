@@ -9,7 +9,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from diffphyscam_ros.kernels import defocus_nested_rows as nested, defocus_rows as rows
+from diffphyscam_ros.kernels import defocus_nested_rows as nested
+from diffphyscam_ros.kernels import defocus_rows as rows
 from diffphyscam_ros.kernels.blur_levels import (
     FULL_LEVELS,
     LADDER,
@@ -71,7 +72,20 @@ class NestedGaussianDefocus:
                 nested.split(*source, hats[full:], side == 1, _CHUNK, targets)
                 deepest[side] = self._sides[side].nest()
         bands = max(1, min(2 * numba.get_num_threads(), coc.shape[0] // BAND))
-        nested.climb(*source, hats[: full + 1], TAPS[:full], *deepest, front, bands, out)
+        nested.climb(
+            planes,
+            guess,
+            self._far,
+            near,
+            self._ranges,
+            hats[: full + 1],
+            TAPS[:full],
+            deepest[0],
+            deepest[1],
+            front,
+            bands,
+            out,
+        )
 
 
 class _Levels:
@@ -106,6 +120,11 @@ class _Levels:
 
     def nest(self) -> Floats:
         """Return the lowest of the halved levels with all above it."""
+        if self._shape[1] == 5:  # the share of all higher levels is the sum of theirs
+            self._targets[self._count - 1, :, 4] = 0.0
+            for i in range(self._count - 2, -1, -1):
+                above = self._targets[i + 1]
+                np.add(above[:, 3], above[:, 4], out=self._targets[i, :, 4])
         for i in range(self._count - 1, -1, -1):
             for source, target in itertools.pairwise(self._chains[i]):
                 rows.halve(source, target)

@@ -83,34 +83,39 @@ def prepare(planes, signed, guess, has_front, scale, first, far, near, ranges):
 def split(planes, guess, far, near, ranges, hats, front, chunk, targets):
     """Put the light of several levels on the half-resolution grid.
 
-    :param hats: (K + 1, 4) of those levels and the next.
     :param front: whether that in front of the focus, or that behind it.
-    :param targets: (K, H/2, 5, W/2): colours, share, and behind the focus the share of all
-        higher levels.
+    :param targets: (K, H/2, C ≥ 4, W/2): colours and share are set.
     """
     height, width = near.shape[0], near.shape[2]
-    levels, half_height, channels, half_width = targets.shape
+    levels, half_height, _, half_width = targets.shape
+    channels = 4
     for part in prange(-(-half_height // chunk) * levels):
         level, first = part % levels, part // levels * chunk
         last = min(first + chunk, half_height)
         line = np.zeros((channels, 2 * half_width + 2), np.float32)
         ring = np.zeros((4, channels, half_width), np.float32)
+        marks = np.zeros(4, np.uint8)
         weight = np.empty(width, np.float32)
+        own = np.empty((channels, width), np.float32)
         for y in range(2 * first - 1, 2 * last + 1):
             at, slot = mirrored(y, height), y & 3
-            own = line[:, 1 : 1 + width]
             if front:
                 lit = take_front(
                     planes[at], guess[at], near[at], ranges[at], hats[level], weight, own
                 )
             else:
-                lit = take_far(far[at], ranges[at], hats[level], hats[level + 1], weight, own)
+                lit = take_far(far[at], ranges[at], hats[level], weight, own)
+            marks[slot] = lit
             if lit:
                 for channel in range(channels):
+                    line[channel, 1 : 1 + width] = own[channel]
                     halve_line(line[channel], width, ring[slot, channel])
             else:
                 ring[slot] = ZERO
             if y < 2 * first + 2 or y & 1:
+                continue
+            if not (marks[0] or marks[1] or marks[2] or marks[3]):
+                targets[level, y // 2 - 1] = ZERO
                 continue
             a, b, c, d = ring[(y - 3) & 3], ring[(y - 2) & 3], ring[(y - 1) & 3], ring[slot]
             for channel in range(channels):
@@ -121,23 +126,24 @@ def split(planes, guess, far, near, ranges, hats, front, chunk, targets):
 
 
 @kernel(fastmath=True)
-def take_far(far, ranges, hat, above, weight, line):
-    """Set line (5, W) to the light of a level behind the focus; return if any."""
-    begin = hat[0]
+def take_far(far, ranges, hat, weight, line):
+    """Set line (4, W) to the light of a level behind the focus; return if any."""
+    width = weight.shape[0]
+    begin, end = hat[0], hat[2] + ONE / hat[3]
     lit = False
     for tile in range(ranges.shape[0]):
-        lit = lit or ranges[tile, 1] > begin
-    if not lit:
-        line[:] = ZERO
-        return False
-    width = weight.shape[0]
-    weigh(far[4], hat, ONE, weight)
-    for channel in range(4):
-        source, target = far[channel], line[channel]
-        for x in range(width):
-            target[x] = weight[x] * source[x]
-    reach(far, above, line[4])
-    return True
+        start, stop = tile * TILE, min(tile * TILE + TILE, width)
+        if ranges[tile, 1] <= begin or ranges[tile, 0] >= end:
+            line[:, start:stop] = ZERO
+            continue
+        lit = True
+        share = weight[start:stop]
+        weigh(far[4, start:stop], hat, ONE, share)
+        for channel in range(4):
+            source, target = far[channel, start:stop], line[channel, start:stop]
+            for x in range(stop - start):
+                target[x] = share[x] * source[x]
+    return lit
 
 
 @kernel(fastmath=True)
@@ -151,33 +157,36 @@ def reach(far, hat, out):
 
 @kernel(fastmath=True)
 def take_front(planes, guess, near, ranges, hat, weight, line):
-    """Set line (4 or 5, W) to the light of a level in front of the focus; return if any."""
-    begin, end = hat[0], hat[2] + ONE / hat[3]
-    own, other = False, False
-    for tile in range(ranges.shape[0]):
-        own = own or (ranges[tile, 3] > begin and ranges[tile, 2] < end)
-        other = other or (ranges[tile, 5] > begin and ranges[tile, 4] < end)
-    if not (own or other):
-        line[:] = ZERO
-        return False
+    """Set line (4, W) to the light of a level in front of the focus; return if any."""
     width = weight.shape[0]
-    weigh(near[0], hat, ONE, line[3])
-    for channel in range(3):
-        source, target, share = planes[channel], line[channel], line[3]
-        for x in range(width):
-            target[x] = share[x] * source[x]
-    if other:
-        weigh(near[1], hat, ONE, weight)
-        for channel in range(4):
-            source, target = guess[channel], line[channel]
-            for x in range(width):
-                target[x] += weight[x] * source[x]
-    return True
+    begin, end = hat[0], hat[2] + ONE / hat[3]
+    lit = False
+    for tile in range(ranges.shape[0]):
+        start, stop = tile * TILE, min(tile * TILE + TILE, width)
+        if ranges[tile, 3] > begin and ranges[tile, 2] < end:
+            lit = True
+            share = line[3, start:stop]
+            weigh(near[0, start:stop], hat, ONE, share)
+            for channel in range(3):
+                source, target = planes[channel, start:stop], line[channel, start:stop]
+                for x in range(stop - start):
+                    target[x] = share[x] * source[x]
+        else:
+            line[:, start:stop] = ZERO
+        if ranges[tile, 5] > begin and ranges[tile, 4] < end:
+            lit = True
+            share = weight[start:stop]
+            weigh(near[1, start:stop], hat, ONE, share)
+            for channel in range(4):
+                source, target = guess[channel, start:stop], line[channel, start:stop]
+                for x in range(stop - start):
+                    target[x] += share[x] * source[x]
+    return lit
 
 
 @kernel(fastmath=True)
 def lay_over(arrived, beyond, light):
-    """Behind the focus: add to a level (H, 4, W) what arrives, of which ``beyond`` is its share."""
+    """Behind the focus: add to a level (H, 4, W) what arrives; ``beyond`` is its share."""
     for y in range(light.shape[0]):
         mask_row(arrived[y], beyond[y], light[y])
 
@@ -234,7 +243,6 @@ def climb(
         line = np.empty(width + 2 * RADIUS, np.float32)
         arrived = np.empty((4, width), np.float32)
         beyond = np.empty(width, np.float32)
-        light = np.empty((4, width), np.float32)
         lag = RADIUS * (stages - 1)
         for step in range(begin - lag, end + lag):
             for stage in range(stages - 1, -1, -1):

@@ -82,7 +82,8 @@ class OccludedDiskDefocus:
             height, width = self._scales[-1].light.shape[::2]
             self._scales.append(Scale((height + 1) // 2, (width + 1) // 2))
             self._halved.append(np.empty(((height + 1) // 2, 5, (width + 1) // 2), np.float32))
-        slots.split_slot(*source, slot, _CHUNK, self._halved[0])
+        planes, signed, guess, ranges = source
+        slots.split_slot(planes, signed, guess, ranges, slot, _CHUNK, self._halved[0])
         for i in range(1, scale):
             rows.halve(self._halved[i - 1], self._halved[i])
         own, factor = self._scales[scale], 4.0**-scale

@@ -27,9 +27,9 @@ def _knots() -> tuple[float, ...]:
 KNOTS = _knots()
 """Signed blur in px at the middle of each slot, from front to back."""
 
-GAP, GAP_SLOPE = 1.0, 0.125
-"""Signed blurs that differ by less than GAP + GAP_SLOPE · |c| px may belong to one surface; those
-that differ by twice as much never do."""
+GAP, GAP_SLOPE = 2.0, 0.3
+"""Signed blurs that differ by less than GAP + GAP_SLOPE · |c| px may belong to one surface, and
+share a slot; those that differ by half as much again do neither."""
 
 
 def slots_between(smallest: float, largest: float) -> range:

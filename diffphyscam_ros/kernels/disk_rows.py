@@ -20,7 +20,8 @@ from numba import prange
 import numpy as np
 
 from diffphyscam_ros.kernels.defocus_rows import double_row, mirrored, TINY, weigh
-from diffphyscam_ros.kernels.disk_rings import REACH, WIDEST as WIDEST_RIM
+from diffphyscam_ros.kernels.disk_rings import REACH
+from diffphyscam_ros.kernels.disk_rings import WIDEST as WIDEST_RIM
 from diffphyscam_ros.kernels.runtime import kernel
 
 TILE, PAD = 128, 32
@@ -48,28 +49,28 @@ def aim_full(planes, squares, hat, totals, rows, rims):
             source, target = planes[y, channel], light[channel]
             for x in range(width):
                 target[x] = weight[x] * source[x]
-        aim_row(light, ONE, ZERO, totals, rows[y], rims[y])
+        aim_row(light, 0, width, ONE, ZERO, totals, rows[y], rims[y])
 
 
 @kernel(parallel=True, fastmath=True)
 def aim(light, factor, offset, totals, rows, rims):
     """Turn the light of a halved scale, (H, 5, W) with the planes of ``split``, into rows."""
     for y in prange(light.shape[0]):
-        aim_row(light[y], factor, offset, totals, rows[y], rims[y])
+        aim_row(light[y], 0, light.shape[2], factor, offset, totals, rows[y], rims[y])
 
 
 @kernel(fastmath=True)
-def aim_row(light, factor, offset, totals, row, rims):
+def aim_row(light, first, last, factor, offset, totals, row, rims):
     """Set a row from colours, weight and weight · c²; the disk has factor · c² + offset.
 
-    :param light: (5, W).
+    :param light: (5, W), with nothing before the column ``first`` and from ``last`` on.
     :param totals: sum of a disk by STEPS · (rim − 1).
     """
     width = light.shape[1]
     padded = np.zeros((5, row.shape[0] * TILE + 2 * PAD), np.float32)
     share, rim = np.empty(width, np.float32), padded[4, PAD : PAD + width]
     weight, blur = light[3], light[4]
-    for x in range(width):
+    for x in range(first, last):
         square = factor * (blur[x] / max(weight[x], TINY)) + offset
         reach = min(HALF * np.float32(math.sqrt(max(square, ONE))) + HALF, WIDEST)
         at = (reach - ONE) * np.float32(STEPS)
@@ -79,7 +80,7 @@ def aim_row(light, factor, offset, totals, row, rims):
         rim[x] = reach if weight[x] > TINY else ZERO
     for channel in range(4):
         source, out = light[channel], padded[channel, PAD : PAD + width]
-        for x in range(width):
+        for x in range(first, last):
             out[x] = source[x] * share[x]
     for x in range(PAD):
         left, right = PAD + mirrored(x - PAD, width), PAD + mirrored(width + x, width)
@@ -88,6 +89,9 @@ def aim_row(light, factor, offset, totals, row, rims):
             padded[channel, PAD + width + x] = padded[channel, right]
     for tile in range(row.shape[0]):
         start = tile * TILE
+        rims[tile, 0] = ZERO
+        if last + PAD <= start or first - PAD >= start + TILE:
+            continue
         largest, least = ZERO, WIDEST
         for x in range(SPAN):
             reach = padded[4, start + x]

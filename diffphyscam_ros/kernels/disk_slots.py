@@ -18,9 +18,11 @@ from diffphyscam_ros.kernels.defocus_rows import (
     mirrored,
     ONE,
     THREE_EIGHTHS,
-    TILE as SKIPPED,
     TINY,
     ZERO,
+)
+from diffphyscam_ros.kernels.defocus_rows import (
+    TILE as SKIPPED,
 )
 from diffphyscam_ros.kernels.disk_rows import aim_row, gather_tile, TILE
 from diffphyscam_ros.kernels.runtime import kernel
@@ -64,16 +66,16 @@ def find_ranges(signed, guess, ranges):
 
 @kernel(fastmath=True)
 def take(planes, signed, guess, ranges, slot, line):
-    """Set line (5, W), colours, weight and weight · c², to a slot's light; return if any."""
+    """Set line (5, W), colours, weight, weight · c², to a slot's light; return its extent."""
     width = signed.shape[0]
     before, middle, after = slot[0], slot[1], slot[2]
     rise, fall = ONE / (middle - before), ONE / (after - middle)
-    lit = False
+    first, last = width, 0
     for tile in range(ranges.shape[0]):
         start, stop = tile * SKIPPED, min(tile * SKIPPED + SKIPPED, width)
         weight, square = line[3, start:stop], line[4, start:stop]
         if ranges[tile, 1] > before and ranges[tile, 0] < after:
-            lit = True
+            first, last = min(first, start), stop
             blur = signed[start:stop]
             for x in range(stop - start):
                 c = blur[x]
@@ -86,7 +88,7 @@ def take(planes, signed, guess, ranges, slot, line):
         else:
             line[:, start:stop] = ZERO
         if ranges[tile, 3] > before and ranges[tile, 2] < after:
-            lit = True
+            first, last = min(first, start), stop
             presence, blur = guess[3, start:stop], guess[4, start:stop]
             r, g, b = guess[0, start:stop], guess[1, start:stop], guess[2, start:stop]
             tr, tg, tb = line[0, start:stop], line[1, start:stop], line[2, start:stop]
@@ -99,7 +101,7 @@ def take(planes, signed, guess, ranges, slot, line):
                 share *= presence[x]
                 weight[x] += share
                 square[x] += share * c * c
-    return lit
+    return first, last
 
 
 @kernel(parallel=True, fastmath=True)
@@ -108,8 +110,9 @@ def aim_slot(planes, signed, guess, ranges, slot, totals, rows, rims):
     height, width = signed.shape
     for y in prange(height):
         line = np.empty((5, width), np.float32)
-        if take(planes[y], signed[y], guess[y], ranges[y], slot, line):
-            aim_row(line, ONE, ZERO, totals, rows[y], rims[y])
+        first, last = take(planes[y], signed[y], guess[y], ranges[y], slot, line)
+        if first < last:
+            aim_row(line, first, last, ONE, ZERO, totals, rows[y], rims[y])
         else:
             rims[y] = ZERO
 
@@ -122,12 +125,14 @@ def split_slot(planes, signed, guess, ranges, slot, chunk, target):
     for part in prange(-(-half_height // chunk)):
         first, last = part * chunk, min(part * chunk + chunk, half_height)
         line = np.zeros((channels, 2 * half_width + 2), np.float32)
+        own = np.empty((channels, width), np.float32)
         ring = np.zeros((4, channels, half_width), np.float32)
         for y in range(2 * first - 1, 2 * last + 1):
             at, place = mirrored(y, height), y & 3
-            own = line[:, 1 : 1 + width]
-            if take(planes[at], signed[at], guess[at], ranges[at], slot, own):
+            first_lit, last_lit = take(planes[at], signed[at], guess[at], ranges[at], slot, own)
+            if first_lit < last_lit:
                 for channel in range(channels):
+                    line[channel, 1 : 1 + width] = own[channel]
                     halve_line(line[channel], width, ring[place, channel])
             else:
                 ring[place] = ZERO
