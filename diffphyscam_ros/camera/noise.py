@@ -187,6 +187,7 @@ def add_noise(
     hot_pixel_fraction: float = 0.0,
     hot_pixel_current: Scalar = 0.0,
     full_well: Scalar | None = None,
+    soft_clamp: bool = False,
     exposure_time: Scalar = 0.0,
     dark_current: Colour = (0.0, 0.0, 0.0),
 ) -> torch.Tensor:
@@ -215,6 +216,7 @@ def add_noise(
     :param hot_pixel_fraction: share of photosites that are hot.
     :param hot_pixel_current: mean of their additional dark current, electrons per second.
     :param full_well: most electrons that a photosite holds; None = no limit.
+    :param soft_clamp: keep a gradient where wells are full, for optimisation.
     :param exposure_time: t, seconds, of the dark electrons.
     :param dark_current: D in X, one for each channel, electrons per second.
     :return: noisy electrons, (..., H, W, C).
@@ -233,7 +235,7 @@ def add_noise(
     noisy = noisy.clamp(-LARGEST, LARGEST)
     noisy = _temporal(noisy, shot_noise_gain, read_noise, read_noise_fixed, seed, frame_number)
     if full_well is not None:
-        noisy = torch.minimum(noisy, per_image(full_well, electrons))
+        noisy = fill_wells(noisy, per_image(full_well, electrons), soft_clamp)
     if read_noise_fixed and not is_zero(read_noise):
         xi = fixed_deviates(electrons, fixed_pattern_seed, PATTERN_STREAM)
         noisy = noisy + per_channel(read_noise, electrons) * xi
@@ -241,6 +243,20 @@ def add_noise(
         xi = fixed_deviates(electrons, fixed_pattern_seed, DSNU_STREAM)
         noisy = noisy + per_channel(dsnu, electrons) * xi
     return noisy.clamp(-LARGEST, LARGEST)
+
+
+def fill_wells(electrons: torch.Tensor, full_well: torch.Tensor, soft: bool) -> torch.Tensor:
+    """Hold electrons Y to the full well w.
+
+    :param soft: where the well is full pass the gradient by Y on, times (w / Y)², as if what is
+        too much were counted less and less. The values are the same.
+    """
+    filled = torch.minimum(electrons, full_well)
+    if not soft:
+        return filled
+    over = torch.maximum(electrons, full_well.detach())
+    slack = -(full_well.detach() ** 2) / over
+    return filled + (slack - slack.detach())
 
 
 def _temporal(

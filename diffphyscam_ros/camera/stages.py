@@ -144,6 +144,7 @@ def read_out(
             hot_pixel_fraction=sensor.hot_pixel_fraction,
             hot_pixel_current=sensor.hot_pixel_current,
             full_well=sensor.full_well,
+            soft_clamp=soft_clamp,
             exposure_time=settings.exposure_time,
             dark_current=dark_current,
         )

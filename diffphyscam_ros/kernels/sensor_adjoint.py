@@ -145,7 +145,7 @@ def _pull_response(electrons, given, kind, iso, gain, bias, gamma, black, soft, 
 
 @kernel(fastmath=_SUMMED)
 def _pull_electrons(  # type: ignore[no-untyped-def]
-    light, gain, xi, mean, scale, dark, shot, read, well, pulled, by_gain, by_extra
+    light, gain, xi, mean, scale, dark, shot, read, well, soft, pulled, by_gain, by_extra
 ):
     """Pull a gradient by electrons back to the light, in place.
 
@@ -158,9 +158,11 @@ def _pull_electrons(  # type: ignore[no-untyped-def]
         positive = max(value, _ZERO)
         variance = min(steep * positive + floor, _MOST_VARIANCE)
         deviation = F32(math.sqrt(variance))
-        full = value + deviation * xi[i] > well
+        held_back = value + deviation * xi[i]
+        full = held_back > well
         by_well += force if full else _ZERO
-        force = _ZERO if full else force
+        share = well / held_back if soft else _ZERO  # noise.fill_wells
+        force = force * share * share if full else force
         varies = variance > _ZERO and variance < _MOST_VARIANCE
         push = force * xi[i] / max(deviation, _TINY) if varies else _ZERO
         by_shot += push * shot * positive
@@ -239,7 +241,7 @@ def _sensor(  # type: ignore[no-untyped-def]
                 pulled[c] = offsets[c]
                 pieces = _pull_electrons(
                     irradiance[c], gains[c], xi[c], mean[c], table[SCALE + c], table[DARK + c],
-                    table[SHOT + c], table[READ + c], well, pulled[c], values[c], extras[c],
+                    table[SHOT + c], table[READ + c], well, soft, pulled[c], values[c], extras[c],
                 )  # fmt: skip
                 total[SCALE + c], total[DARK + c] = pieces[0], pieces[1]
                 total[SHOT + c], total[READ + c] = pieces[2], pieces[3]

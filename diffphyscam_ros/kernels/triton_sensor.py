@@ -189,7 +189,11 @@ def _sensor(  # type: ignore[no-untyped-def]
             if OFFSET:
                 tl.store(by_offset + here, pulled, mask=there)
             sum_well += tl.sum(tl.where(full, pulled, 0.0))
-            pulled = tl.where(full, 0.0, pulled)
+            if SOFT:  # noise.fill_wells
+                held_back = well / tl.maximum(mean + deviation * xi if NOISY else mean, well)
+                pulled = pulled * held_back * held_back
+            else:
+                pulled = tl.where(full, 0.0, pulled)
             sum_shot, sum_read = 0.0, 0.0
             if NOISY:
                 steep = tl.where((variance > 0.0) & (variance < _MOST_VARIANCE), 1.0, 0.0)

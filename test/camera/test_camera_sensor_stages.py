@@ -372,3 +372,17 @@ def test_batches_equal_single_pictures() -> None:
         torch.testing.assert_close(noisy[i], one)
     several = add_noise(images[0], balance, (0.0,) * 3, 1, 5, 2)
     assert several.shape == images.shape and math.prod(several.shape) > 0
+
+
+def test_a_full_well_keeps_a_gradient_where_the_clamp_is_soft() -> None:
+    electrons = torch.tensor([50.0, 200.0, 400.0], dtype=torch.float64).reshape(1, 1, 3)
+    slopes = {}
+    for soft in (False, True):
+        given = electrons.clone().requires_grad_()
+        none = (0.0, 0.0, 0.0)
+        held = add_noise(given, none, none, 0, 0, 0, full_well=100.0, soft_clamp=soft)
+        assert held.flatten().tolist() == [50.0, 100.0, 100.0]
+        held.sum().backward()
+        assert given.grad is not None
+        slopes[soft] = given.grad.flatten().tolist()
+    assert slopes == {False: [1.0, 0.0, 0.0], True: [1.0, 0.25, 0.0625]}

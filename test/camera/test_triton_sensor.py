@@ -33,7 +33,7 @@ REAL: dict[str, Any] = {
     'prnu': (0.01, 0.02, 0.01),
     'hot_pixel_fraction': 0.05,
     'hot_pixel_current': 2e4,
-    'full_well': 12000.0,
+    'full_well': 3000.0,
     'response_gains': (1.2e-6, 1e-6, 0.9e-6),
     'black_level': 0.02,
     'bit_depth': 10,
