@@ -6,14 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 import json
 import math
-import os
 from pathlib import Path
-import tempfile
 from typing import Any
 
 import torch
 import yaml
 
+from diffphyscam_ros.camera.atomic_file import write_file
 from diffphyscam_ros.camera.sensor_model import PARAMETERS, SensorModel
 from diffphyscam_ros.camera.settings import CameraSettings
 
@@ -61,6 +60,12 @@ SETTINGS_UNITS = {
     'focal_length': 'm',
     'focus_distance': 'm',
 }
+
+EVIDENCE = frozenset(('std', 'verdict', 'reason', 'frames', 'source', 'source_hash'))
+"""What an entry may say besides value and unit: where calibration has it from."""
+
+PROVENANCE = 'calibration'
+"""The key of a file that may say how it was made; it holds nothing that the camera needs."""
 
 REFERENCE_BODY = (2048, 1536)
 """Columns and rows of the body that the reference's JSON describes, which does not say so."""
@@ -112,34 +117,21 @@ def save(sensor: SensorModel, path: Path) -> None:
 
     :raises OSError: where the folder cannot be written.
     """
-    text = to_yaml(sensor)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    try:
-        with os.fdopen(handle, 'w', encoding='utf-8') as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_file(path, to_yaml(sensor))
 
 
 def to_yaml(sensor: SensorModel) -> str:
     """Return the YAML text of a sensor model: one line a parameter, with unit and meaning."""
     lines = [f'schema: {SCHEMA}', f'name: {json.dumps(sensor.name)}', 'parameters:']
     for name, parameter in PARAMETERS.items():
-        value = _number_text(getattr(sensor, name))
+        value = number_text(getattr(sensor, name))
         if parameter.numeric:
-            value = f'{{value: {value}, unit: {_unit_text(parameter.unit)}}}'
+            value = f'{{value: {value}, unit: {unit_text(parameter.unit)}}}'
         lines.append(f'  {name}: {value}  # {parameter.about}')
     lines.append('settings:  # nominal; what the camera starts with')
     for name, unit in SETTINGS_UNITS.items():
-        value = _number_text(getattr(sensor.settings, name))
-        lines.append(f'  {name}: {{value: {value}, unit: {_unit_text(unit)}}}')
+        value = number_text(getattr(sensor.settings, name))
+        lines.append(f'  {name}: {{value: {value}, unit: {unit_text(unit)}}}')
     return '\n'.join(lines) + '\n'
 
 
@@ -155,7 +147,8 @@ def from_yaml(text: str) -> SensorModel:
             f'schema is {found!r}: this version reads {SCHEMA!r} and {FIRST_SCHEMA!r}'
         )
     names = [name for name in PARAMETERS if found == SCHEMA or name not in SINCE_2]
-    _check_keys(content, {'schema', 'name', 'parameters', 'settings'}, 'the file')
+    keys = {'schema', 'name', 'parameters', 'settings'}
+    _check_keys(content, keys, 'the file', frozenset((PROVENANCE,)))
     _check_keys(content['parameters'], set(names), 'parameters')
     _check_keys(content['settings'], set(SETTINGS_UNITS), 'settings')
     if not isinstance(content['name'], str):
@@ -242,13 +235,15 @@ def from_reference_json(
     )
 
 
-def _check_keys(content: Any, expected: set[str], where: str) -> None:
-    """Refuse anything but a mapping with exactly the expected keys, naming the others."""
+def _check_keys(
+    content: Any, expected: set[str], where: str, optional: frozenset[str] = frozenset()
+) -> None:
+    """Refuse anything but a mapping with the expected and maybe the optional keys."""
     if not isinstance(content, dict):
         raise ValueError(f'{where} is {content!r}: must be a mapping')
     problems = []
     for word, keys in (
-        ('unknown', set(content) - expected),
+        ('unknown', set(content) - expected - optional),
         ('missing', expected - set(content)),
     ):
         if keys:
@@ -258,12 +253,18 @@ def _check_keys(content: Any, expected: set[str], where: str) -> None:
 
 
 def _read(name: str, entry: Any, unit: str | None) -> Any:
-    """Return the value of one entry: {value, unit} where a unit is due, else a plain word."""
+    """Return the value of one entry: {value, unit} where a unit is due, else a plain word.
+
+    Either may have ``EVIDENCE`` beside it, a word then as {value}.
+    """
     if unit is None:
+        if isinstance(entry, dict):
+            _check_keys(entry, {'value'}, name, EVIDENCE)
+            return entry['value']
         return entry
     if not isinstance(entry, dict):
         raise ValueError(f'{name} is {entry!r}: must be {{value: ..., unit: {unit}}}')
-    _check_keys(entry, {'value', 'unit'}, name)
+    _check_keys(entry, {'value', 'unit'}, name, EVIDENCE)
     if str(entry['unit']) != unit:
         raise ValueError(f'{name} has unit {entry["unit"]!r}: must be {unit!r}; convert the value')
     return _numbers(entry['value'])
@@ -281,7 +282,7 @@ def _numbers(value: Any) -> Any:
     return value
 
 
-def _number_text(value: Any) -> str:
+def number_text(value: Any) -> str:
     """Return a field's value as YAML that reads back to the very same number."""
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().tolist()
@@ -290,7 +291,7 @@ def _number_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return f'[{", ".join(_number_text(item) for item in value)}]'
+        return f'[{", ".join(number_text(item) for item in value)}]'
     if isinstance(value, float):
         if math.isinf(value):
             return '.inf'
@@ -300,5 +301,6 @@ def _number_text(value: Any) -> str:
     return str(value)
 
 
-def _unit_text(unit: str) -> str:
+def unit_text(unit: str) -> str:
+    """Return a unit as YAML that reads back as a text."""
     return f"'{unit}'" if unit.isdigit() else unit
