@@ -19,6 +19,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 from diffphyscam_ros.cli.contact_sheet import Row, write_animation, write_contact_sheet
 from diffphyscam_ros.nodes.demo_client import DemoClient, Shot
+from diffphyscam_ros.nodes.demo_extras import extra_rows
 from diffphyscam_ros.resources import find_resource
 
 CAMERA, WORLD = '/camera', '/demo_scene'
@@ -116,6 +117,7 @@ def _sweeps(client: DemoClient) -> Iterator[Row]:
             for t in [EXPOSURE * ISO / s]
         ],
     )
+    yield from extra_rows(client, CAMERA, WORLD, take, EXPOSURE)
     take()
 
 

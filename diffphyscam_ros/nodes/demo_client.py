@@ -13,6 +13,7 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
 
 from diffphyscam_ros.msg import CameraMetadata
 from diffphyscam_ros.srv import SetAperture, SetExposure, SetFocus, SetIso
@@ -130,6 +131,18 @@ class DemoClient(Node):
         refused = [result.reason for result in response.results if not result.successful]
         if refused:
             raise RuntimeError(f'{node}: {"; ".join(refused)}')
+
+    def call_trigger(self, service: str) -> str:
+        """Call a std_srvs/Trigger service and return what it says.
+
+        :raises RuntimeError: if it does not succeed.
+        """
+        client = self.create_client(Trigger, service)
+        response = self._wait(client, Trigger.Request())
+        self.destroy_client(client)
+        if not response.success:
+            raise RuntimeError(f'{service}: {response.message}')
+        return str(response.message)
 
     def _wait(self, client, request, timeout: float = 60.0):
         if not client.wait_for_service(timeout_sec=timeout):
