@@ -15,12 +15,15 @@ layers cv2     9 pictures blurred by cv2.GaussianBlur and mixed by depth: fast, 
                so that sharp edges bleed into what is blurred behind them
 cascade torch  ours, readable and differentiable: circle of confusion and cascade
 cascade numba  ours, compiled
+occluded numba the same with occlusion
 disk torch     ours with disks in place of Gaussians
 disk numba     the same, compiled
+disk occluded  the same with occlusion
 
 Ours also divide by what a white picture becomes (normalize=True); the other peers do not.
 
-Floors: the compiled cascade ≥ 100× faster than sparse torch and ≥ 10× than sparse scipy.
+Floors at the largest blur of 31 px: the compiled cascade ≥ 1000× faster than sparse torch, ≥ 100×
+than sparse scipy, with 20× less memory than either.
 """
 
 from __future__ import annotations
@@ -54,10 +57,14 @@ PEERS = (
     'cascade torch',
     'disk torch',
     'cascade numba',
+    'occluded numba',
     'disk numba',
+    'disk occluded',
 )
 OURS = 'cascade numba'
-FLOORS = {'sparse torch': 100.0, 'sparse scipy': 10.0}
+FLOORS = {'sparse torch': 1000.0, 'sparse scipy': 100.0}
+FLOOR_BLUR = 31.0  # px, of the largest blur for which they are meant
+LESS_MEMORY = 20.0
 
 
 def scene(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
@@ -188,7 +195,11 @@ def ours_in_torch(
 
 
 def ours_compiled(
-    picture: np.ndarray, depth: np.ndarray, blur: float, psf: str = 'gaussian'
+    picture: np.ndarray,
+    depth: np.ndarray,
+    blur: float,
+    psf: str = 'gaussian',
+    occlusion: bool = False,
 ) -> Callable[[], object]:
     """Return our compiled form."""
     from diffphyscam_ros.kernels.circle_of_confusion import circle_of_confusion_fast
@@ -197,12 +208,12 @@ def ours_compiled(
     out, coc = np.empty_like(picture), np.empty_like(depth)
     a = gain(blur)
     tiny = np.zeros((2, 2, 3), np.float32), np.full((2, 2), 50.0, np.float32)
-    defocus_fast(*tiny, psf=psf)  # compiles
+    defocus_fast(*tiny, psf=psf, occlusion=occlusion)  # compiles
     circle_of_confusion_fast(depth[:2], **LENS)
 
     def run() -> np.ndarray:
-        circle_of_confusion_fast(depth, **LENS, gain=a, max_coc=blur, out=coc)
-        return defocus_fast(picture, coc, out, psf)
+        circle_of_confusion_fast(depth, **LENS, gain=a, max_coc=blur, out=coc, signed=occlusion)
+        return defocus_fast(picture, coc, out, psf, occlusion)
 
     return run
 
@@ -220,7 +231,9 @@ def run_peer(peer: str, blur: float, size: tuple[int, int], runs: int) -> dict[s
             'cascade torch': ours_in_torch,
             'disk torch': partial(ours_in_torch, psf='disk'),
             'cascade numba': ours_compiled,
+            'occluded numba': partial(ours_compiled, occlusion=True),
             'disk numba': partial(ours_compiled, psf='disk'),
+            'disk occluded': partial(ours_compiled, psf='disk', occlusion=True),
         }
         run = makers[peer](picture, depth, blur)
     if peer.startswith('sparse'):  # seconds to minutes: one run gives both figures
@@ -231,6 +244,7 @@ def run_peer(peer: str, blur: float, size: tuple[int, int], runs: int) -> dict[s
     else:
         result = {'memory_mib': peak_memory(run), **measure(run, runs, 5)}
     if peer == 'sparse scipy':
+        result['build_ms'] = measure(lambda: scipy_matrix(depth, blur), 1, 0)['median_ms']
         matrix = scipy_matrix(depth, blur)
         result['multiply_ms'] = measure(lambda: matrix @ image, 3, 1)['median_ms']
     return result
@@ -281,24 +295,18 @@ def main() -> int:
             memory = figures['memory_mib'] / max(ours['memory_mib'], 1.0)
             floor = FLOORS.get(peer)
             verdict = ''
-            if floor is not None:
-                verdict = f'{"ok" if ratio >= floor else "MISSED"} ≥ {floor:g}×'
-                missed |= ratio < floor
+            if floor is not None and blur == FLOOR_BLUR:
+                good = ratio >= floor and memory >= LESS_MEMORY
+                verdict = f'{"ok" if good else "MISSED"} ≥ {floor:g}×, {LESS_MEMORY:g}×'
+                missed |= not good
             times = [f'{figures[key]:.2f}' for key in ('median_ms', 'p95_ms')]
             space = [f'{figures["memory_mib"]:.0f}', f'{memory:.1f}×']
             rows.append([peer, *times, f'{ratio:.1f}×', *space, verdict])
-            if 'multiply_ms' in figures:
-                rows.append(
-                    [
-                        '  multiply alone',
-                        f'{figures["multiply_ms"]:.2f}',
-                        '',
-                        f'{figures["multiply_ms"] / ours["median_ms"]:.1f}×',
-                        '',
-                        '',
-                        '',
-                    ]
-                )
+            for part in ('build', 'multiply'):
+                if f'{part}_ms' in figures:
+                    alone = figures[f'{part}_ms']
+                    faster = f'{alone / ours["median_ms"]:.1f}×'
+                    rows.append([f'  {part} alone', f'{alone:.2f}', '', faster, '', '', ''])
         print(f'\n{size[0]}×{size[1]}, largest blur {blur:g} px, from the depth picture')
         print_table(['', 'median ms', 'p95 ms', 'ours faster', 'MiB', 'ours less', 'floor'], rows)
         result['blurs'][f'{blur:g}'] = measured  # type: ignore[index]

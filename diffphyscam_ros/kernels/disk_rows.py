@@ -27,6 +27,7 @@ from diffphyscam_ros.kernels.runtime import kernel
 TILE, PAD = 128, 32
 SPAN = TILE + 2 * PAD
 RIM, SUM = 4 * SPAN, 5 * SPAN  # where the rims and the running sums begin in a tile
+SHORT = 3  # px
 LEFT_OUT = np.float32(5.0)
 STEPS = 2048  # of the table of totals, per px
 WIDEST = np.float32(WIDEST_RIM)
@@ -196,7 +197,9 @@ def gather_tile(rows, rims, distances, nearest, y, tile, gathered):
         inner = 0
         while inner < distances.shape[1] and largest_of(distances[dy, inner]) + ONE <= least:
             inner += 1
-        if inner > 0:
+        if inner < SHORT:  # not worth it, and a difference of sums is rounded
+            inner = 0
+        else:
             add_run(up, inner, up_share, gathered)
             add_run(down, inner, down_share, gathered)
         for dx in range(inner, distances.shape[1]):
