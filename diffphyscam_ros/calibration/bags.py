@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+import importlib.util
 from pathlib import Path, PurePath
 import re
 import shutil
@@ -39,6 +40,8 @@ class Bag:
 
     def __init__(self, path: Path, name: str) -> None:
         """See the class."""
+        if importlib.util.find_spec('rosbags') is None:
+            raise CalibrationError('reading bags needs rosbags', remedy='pip install rosbags')
         self.path, self.name = path, name
         self.messages: list[str] = []
         """What had to be done about the bag, for people."""

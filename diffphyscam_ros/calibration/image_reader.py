@@ -59,6 +59,7 @@ class FirstImage:
 
     pixels: Pixels
     encoding: str
+    lossy: bool
 
 
 class ImageReader:
@@ -120,13 +121,13 @@ class ImageReader:
                 if not hasattr(image.message, 'format'):
                     check_encoding(self._encoding or image.message.encoding, image.topic)
                 try:
-                    pixels, encoding, _ = self.decode(image)
+                    pixels, encoding, lossy = self.decode(image)
                 except CalibrationError as error:
                     problems.add(str(error))
                     continue
                 stamp = stamp_ns(image.message.header.stamp) or image.received
                 self.same_clock &= abs(stamp - image.received) <= _OTHER_CLOCK
-                found.append((bag.name, FirstImage(pixels, encoding)))
+                found.append((bag.name, FirstImage(pixels, encoding, lossy)))
                 break
         if not found:
             raise CalibrationError(

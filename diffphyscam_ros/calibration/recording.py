@@ -108,6 +108,8 @@ class Recording:
             self.size = (first.pixels.shape[1], first.pixels.shape[0])
             """Width and height in px."""
             self.encoding = first.encoding
+            self.lossy = first.lossy
+            """Whether the pictures (of the first bag) went through JPEG."""
             self._settings = FrameSettingsFinder(
                 self._bags,
                 self.image_topics,

@@ -1,0 +1,303 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""What each frame was filmed for, as its bag was told or recognised from the pictures.
+
+A recording falls into stretches: consecutive frames of a bag that are all *plain* or all show the
+same view. Plain is a picture whose small copy (160 px) keeps to a smooth surface within 0.004 of
+full scale plus 4 % of its level, or of which more than 70 % is black or saturated; the same view
+is one that correlates by at least 0.9 with the first of the stretch, levels in logarithms. Then
+
+- ``dark``: plain, not brighter than 0.12 and with a spread of at most 0.02; beside flat frames
+  only if it ought to be three times brighter by its exposure, or is as dark as those;
+- ``flat``: plain otherwise;
+- ``focus``: one view with at least 3 different pairs of aperture and focus distance;
+- ``sweep``: one view with at least 3 exposures (time x ISO) over at least a factor of 2; if the
+  settings are not known, 3 levels over a factor of 2 count instead. Pictures that are too dark or
+  too bright to show anything belong to it where they lie between others of the view, or continue
+  it at shorter or longer exposures;
+- ``board``: other frames of a bag in which the target was found in at least 30 % of those that
+  were looked at.
+
+The rest has the role ''. Values that differ by less than 2 % count as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+import math
+from statistics import median
+from typing import Any
+
+from diffphyscam_ros.calibration.picture_features import (
+    features_of,
+    FrameFeatures,
+    PictureFeatures,
+    same_view,
+)
+from diffphyscam_ros.calibration.recording import Recording
+from diffphyscam_ros.calibration.types import FrameSettings, RecordedFrame
+
+BoardDetector = Callable[[RecordedFrame], Any]
+"""Says whether a frame shows the target, as anything true or false."""
+
+STRUCTURE = (0.004, 0.04)
+CLIPPED = 0.7
+SAME_VIEW = 0.9
+DARK_LEVEL, DARK_SPREAD = 0.12, 0.02
+DIFFERENT = 1.02
+VALUES = 3
+RATIO = 2.0
+BOARD_SHARE = 0.3
+LOOKS = 60
+"""Frames of each bag in which the target is looked for."""
+
+_EDGE = 3  # frames at the ends of a sweep that may show nothing, without known exposures
+
+
+@dataclass
+class Stretch:
+    """Consecutive frames of one bag that are plain, or show one view."""
+
+    plain: bool
+    frames: list[FrameFeatures]
+
+    @property
+    def bag(self) -> str:
+        """The bag that they are in."""
+        return self.frames[0].bag
+
+    @property
+    def view(self) -> PictureFeatures:
+        """The picture that others are compared with: the first."""
+        return self.frames[0].picture
+
+
+def is_plain(picture: PictureFeatures) -> bool:
+    """Return whether a picture shows nothing but noise and smooth shading."""
+    if max(picture.saturated, picture.black) > CLIPPED:
+        return True
+    return picture.structure <= STRUCTURE[0] + STRUCTURE[1] * picture.level
+
+
+def scan(
+    recording: Recording,
+    board_detector: BoardDetector | None = None,
+    every: int = 1,
+    sharpness: bool = False,
+) -> list[FrameFeatures]:
+    """Measure the frames in one reading.
+
+    :param board_detector: called for up to ``LOOKS`` frames with structure of each bag.
+    :param every: only each n-th frame.
+    :param sharpness: measure the blur too.
+    """
+    found: list[FrameFeatures] = []
+    step = max(len(recording) // every // (LOOKS * len(recording.bags)), 1)
+    since: dict[str, int] = {}
+    for frame in recording.frames(every):
+        picture = features_of(frame, sharpness)
+        board: bool | None = None
+        if board_detector is not None and not is_plain(picture):
+            count = since.get(frame.bag, 0)
+            since[frame.bag] = count + 1
+            if count % step == 0:
+                board = bool(board_detector(frame))
+        found.append(
+            FrameFeatures(
+                index=frame.index,
+                stamp=frame.stamp,
+                bag=frame.bag,
+                settings=frame.settings,
+                role=frame.role,
+                settling=frame.settling,
+                automatic=frame.automatic,
+                picture=picture,
+                board=board,
+            )
+        )
+    return found
+
+
+def stretches(frames: Iterable[FrameFeatures]) -> list[Stretch]:
+    """Split frames into stretches; plain ones within one view are taken into it."""
+    found: list[Stretch] = []
+    for frame in frames:
+        plain = is_plain(frame.picture)
+        last = found[-1] if found else None
+        if (
+            last is not None
+            and last.bag == frame.bag
+            and last.plain == plain
+            and (plain or _stays(last, frame.picture))
+        ):
+            last.frames.append(frame)
+        else:
+            found.append(Stretch(plain, [frame]))
+    joined: list[Stretch] = []
+    for stretch in found:
+        before = joined[-2:]
+        if (
+            len(before) == 2
+            and before[1].plain
+            and not before[0].plain
+            and not stretch.plain
+            and before[0].bag == before[1].bag == stretch.bag
+            and same_view(before[0].view, stretch.view) >= SAME_VIEW
+        ):
+            before[0].frames += [*before[1].frames, *stretch.frames]
+            joined.pop()
+        else:
+            joined.append(stretch)
+    return joined
+
+
+def _stays(stretch: Stretch, picture: PictureFeatures) -> bool:
+    """Return whether a picture shows the view of a stretch.
+
+    Where the first picture and this one have nothing unclipped in common, the last one decides.
+    """
+    alike = same_view(stretch.view, picture)
+    if math.isnan(alike):
+        alike = same_view(stretch.frames[-1].picture, picture)
+    return alike >= SAME_VIEW
+
+
+def exposure_of(settings: FrameSettings | None) -> float | None:
+    """Return exposure time times ISO / 100, s; an unknown ISO counts as fixed."""
+    if settings is None or settings.exposure_time is None:
+        return None
+    return settings.exposure_time * (settings.iso or 100.0) / 100.0
+
+
+def distinct(values: Iterable[float | None]) -> list[float]:
+    """Return the different values in order, those within 2 % of each other once."""
+    found: list[float] = []
+    for value in sorted(value for value in values if value is not None):
+        if not found or (value > found[-1] * DIFFERENT):
+            found.append(value)
+    return found
+
+
+def _focus_pairs(frames: Sequence[FrameFeatures]) -> int:
+    known = [frame.settings for frame in frames if frame.settings is not None]
+    return len(
+        {
+            (round(item.aperture or 0.0, 2), round(min(item.focus_distance or 0.0, 1e6), 3))
+            for item in known
+        }
+    )
+
+
+def _role_of(stretch: Stretch) -> str:
+    """Return the role of a stretch that shows a view, or ''."""
+    frames = stretch.frames
+    if _focus_pairs(frames) >= VALUES:
+        return 'focus'
+    exposures = distinct(exposure_of(frame.settings) for frame in frames)
+    if not exposures:
+        exposures = distinct(frame.picture.level for frame in frames)
+    if len(exposures) >= VALUES and exposures[-1] >= RATIO * exposures[0]:
+        return 'sweep'
+    return ''
+
+
+def _could_be_dark(picture: PictureFeatures) -> bool:
+    return picture.level <= DARK_LEVEL and picture.spread <= DARK_SPREAD
+
+
+def _plain_roles(stretch: Stretch) -> list[str]:
+    """Tell dark frames from flat ones in a plain stretch, frame by frame.
+
+    Where there are both, a frame is dark that ought to be far brighter by its exposure and the
+    flat frames, and so are frames of the same level.
+    """
+    frames = stretch.frames
+    roles = ['dark' if _could_be_dark(frame.picture) else 'flat' for frame in frames]
+    if len(set(roles)) == 1:
+        return roles
+    exposures = [exposure_of(frame.settings) for frame in frames]
+    rates = [
+        frame.picture.level / exposure
+        for frame, exposure, role in zip(frames, exposures, roles, strict=True)
+        if role == 'flat' and exposure and frame.picture.level < 0.9
+    ]
+    levels = []
+    if rates:
+        rate = median(rates)
+        levels = [
+            frame.picture.level
+            for frame, exposure, role in zip(frames, exposures, roles, strict=True)
+            if role == 'dark' and exposure and rate * exposure > 3 * frame.picture.level + 0.05
+        ]
+    low, high = (min(levels) - 0.01, max(levels) + 0.01) if levels else (1.0, 0.0)
+    return [
+        'dark' if role == 'dark' and low <= frame.picture.level <= high else 'flat'
+        for frame, role in zip(frames, roles, strict=True)
+    ]
+
+
+def _continues(stretch: Stretch, sweep: Stretch) -> bool:
+    """Return whether a stretch that shows nothing is the dark or bright end of a sweep."""
+    clipped = all(frame.picture.saturated > 0.5 for frame in stretch.frames)
+    dim = all(_could_be_dark(frame.picture) for frame in stretch.frames)
+    if not (clipped or dim) or stretch.bag != sweep.bag:
+        return False
+    own = distinct(exposure_of(frame.settings) for frame in stretch.frames)
+    other = distinct(exposure_of(frame.settings) for frame in sweep.frames)
+    if not own or not other:
+        return len(stretch.frames) <= _EDGE
+    return own[0] > other[-1] if clipped else own[-1] < other[0]
+
+
+def roles_of(frames: Sequence[FrameFeatures]) -> dict[int, str]:
+    """Return the recognised role of each frame by its index; '' where none is."""
+    found = stretches(frames)
+    boards = _bags_with_board(frames)
+    views = ['' if stretch.plain else _role_of(stretch) for stretch in found]
+    result: dict[int, str] = {}
+    for i, stretch in enumerate(found):
+        beside = [j for j in (i - 1, i + 1) if 0 <= j < len(found) and views[j]]
+        role = views[i]
+        if not role:
+            ends = [views[j] for j in beside if _continues(stretch, found[j])]
+            role = ends[0] if ends else ''
+        if not role and stretch.plain:
+            roles = _plain_roles(stretch)
+        else:
+            roles = [role or ('board' if stretch.bag in boards else '')] * len(stretch.frames)
+        result.update(
+            (frame.index, name) for frame, name in zip(stretch.frames, roles, strict=True)
+        )
+    return result
+
+
+def _bags_with_board(frames: Sequence[FrameFeatures]) -> set[str]:
+    looked: dict[str, list[bool]] = {}
+    for frame in frames:
+        if frame.board is not None:
+            looked.setdefault(frame.bag, []).append(frame.board)
+    return {bag for bag, seen in looked.items() if sum(seen) >= BOARD_SHARE * len(seen)}
+
+
+def apply_roles(recording: Recording, frames: Sequence[FrameFeatures]) -> list[FrameFeatures]:
+    """Give the recording the recognised roles, and return the features with all roles.
+
+    Frames between those that were measured get the role of the one before, if the next has the
+    same. The roles that bags were given stay.
+    """
+    roles = roles_of(frames)
+    recording.frame_roles.clear()
+    for one, two in zip(frames, [*frames[1:], None], strict=True):
+        end = one.index + 1
+        if two is not None and roles[two.index] == roles[one.index]:
+            end = two.index
+        recording.frame_roles.update(dict.fromkeys(range(one.index, end), roles[one.index]))
+    given = recording.given_roles
+    return [replace(frame, role=given.get(frame.bag) or roles[frame.index]) for frame in frames]
+
+
+def recognise_roles(
+    recording: Recording, board_detector: BoardDetector | None = None, every: int = 1
+) -> list[FrameFeatures]:
+    """Look at all frames once, and give the recording's frames their roles from then on."""
+    return apply_roles(recording, scan(recording, board_detector, every))
