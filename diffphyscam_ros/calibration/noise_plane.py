@@ -1,0 +1,247 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The noise of one plane of a sensor: one colour's photosites."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from diffphyscam_ros.calibration.exposure_checks import (
+    AUTOMATIC,
+    linearity_messages,
+    looks_automatic,
+)
+from diffphyscam_ros.calibration.fixed_patterns import fit_patterns, Patterns
+from diffphyscam_ros.calibration.frame_statistics import Run
+from diffphyscam_ros.calibration.photon_transfer import (
+    CURVED,
+    fit_line,
+    LEAST_NOISE,
+    saturation_level,
+    TransferLine,
+    weighted_fit,
+)
+from diffphyscam_ros.calibration.planes import Array, LightCurve, plane_views
+
+CLIPPED = 2e-3
+"""Share of values at digital 0 or 1 above which mean and variance are not those of the light."""
+
+UPPER = 0.9
+"""Of saturation: the brightest pixels of a fitted level are at most there."""
+
+
+@dataclass(frozen=True)
+class PlaneNoise:
+    """What one plane tells; digital values in [0, 1], of light where the response is not linear.
+
+    :param refusal: why there is nothing, or ''.
+    :param black: value of darkness and its standard deviation; the latter None = not measured.
+    :param full: level of saturation below full scale, or None.
+    :param reached: the highest mean level of all flats.
+    :param hidden: the noise in the dark is smaller than the converter shows.
+    :param clipped: values in the dark are cut at digital 0.
+    """
+
+    name: str
+    refusal: str = ''
+    line: TransferLine | None = None
+    black: tuple[float, float | None] = (0.0, None)
+    patterns: Patterns | None = None
+    full: float | None = None
+    reached: float = 0.0
+    flat_levels: int = 0
+    dark_levels: int = 0
+    dark_times: int = 0
+    hidden: bool = False
+    clipped: bool = False
+    curved: bool = False
+    messages: list[str] = field(default_factory=list)
+    plot: dict[str, Any] = field(default_factory=dict)
+
+
+def measure_plane(
+    runs: list[Run],
+    index: int,
+    encoding: str,
+    curve: LightCurve,
+    step: float,
+    name: str,
+) -> PlaneNoise:
+    """Measure one plane.
+
+    :param runs: flat and dark, of one ISO.
+    :param index: of the plane.
+    :param step: of the converter, digital.
+    """
+    levels = [run.planes[index] for run in runs]
+    values = np.array([level.mean for level in levels])
+    slope = curve.slope(values)
+    mean = curve.light(values)
+    variance = np.array([level.variance for level in levels]) / slope**2
+    freedom = np.array([level.freedom for level in levels])
+    dark = np.array([run.role == 'dark' for run in runs])
+    low = np.array([level.low for level in levels]) > CLIPPED
+    high = np.array([level.high for level in levels]) > CLIPPED
+    paired = np.array([run.frames > 1 for run in runs])
+    messages: list[str] = []
+
+    flat = ~dark & paired
+    full = None
+    if flat.any():
+        full, at_end = saturation_level(mean[flat], variance[flat])
+        high[np.flatnonzero(flat)[at_end]] = True
+    end = 1.0 if full is None else full
+    brightest = curve.light(np.array([level.brightest for level in levels]))
+    usable = flat & ~high & ~low & (brightest <= UPPER * end)
+    if not usable.any():
+        why = 'saturated' if high[flat].all() else 'saturated or too dark'
+        return PlaneNoise(
+            name,
+            f'all flat frames are {why} ({name}): record levels between 5 % and 90 % of '
+            'saturation, by shorter exposures or less light',
+        )
+    clipped = bool((dark & low).any())
+    good_dark = dark & ~low & ~high
+    black, rate, measured = _darkness(runs, mean, variance, freedom, good_dark, usable, curve)
+    if clipped:
+        messages.append(
+            f'{name}: {100 * max(level.low for level in levels):.1f} % of the values of dark '
+            'frames are cut at digital 0: raise the black level (offset) of the camera to see '
+            'the noise below it'
+        )
+    times = np.array([run.time if run.time else np.nan for run in runs])
+    signal = mean - black - np.where(np.isfinite(times), rate * np.nan_to_num(times), 0.0)
+    refusal = _check_times(runs, usable, times, signal, messages)
+    if refusal:
+        return PlaneNoise(name, refusal)
+
+    quantum = (step / slope) ** 2 / 12.0
+    shown = variance > LEAST_NOISE * 12.0 * quantum
+    hidden = bool((good_dark & paired & ~shown).any())
+    fitted = (usable | (good_dark & paired)) & shown
+    distinct = len(np.unique(np.round(mean[fitted], 4)))
+    if distinct < 2:
+        return PlaneNoise(
+            name,
+            f'{name}: only one level of light and no dark frames that show noise: gain and read '
+            'noise cannot be told apart; record flat frames at several exposure times, and dark '
+            'frames',
+        )
+    line = fit_line(mean[fitted] - black, variance[fitted], freedom[fitted], quantum[fitted])
+    if line.gain <= 0:
+        return PlaneNoise(
+            name, f'{name}: the noise does not grow with light: the flat frames are no flat frames'
+        )
+    curved = abs(line.bend[0]) > max(CURVED, 5.0 * line.bend[1])
+    if curved:
+        messages.append(
+            f'{name}: the variance is not a straight function of the mean (it bends by '
+            f'{100 * line.bend[0]:.0f} %): the response is not linear or exposure or gain '
+            'changed; estimate the response first and give its result to this stage'
+        )
+    dark_times = len({run.time for run, good in zip(runs, good_dark, strict=True) if good})
+    patterns = _patterns(
+        runs, index, encoding, curve, (usable | good_dark) & paired, signal, variance, line,
+        dark_times if np.isfinite(times[good_dark]).all() else 0,
+    )  # fmt: skip
+    plot = {
+        'channel': name,
+        'mean': mean.tolist(),
+        'variance': variance.tolist(),
+        'fitted': fitted.tolist(),
+        'gain': line.gain,
+        'offset': line.offset,
+        'black': black,
+    }
+    return PlaneNoise(
+        name,
+        line=line,
+        black=(black, measured),
+        patterns=patterns,
+        full=full,
+        reached=float(mean[~dark].max()),
+        flat_levels=int(usable.sum()),
+        dark_levels=int(good_dark.sum()),
+        dark_times=dark_times,
+        hidden=hidden,
+        clipped=clipped,
+        curved=curved,
+        messages=messages,
+        plot=plot,
+    )
+
+
+def _darkness(
+    runs: list[Run],
+    mean: Array,
+    variance: Array,
+    freedom: Array,
+    good_dark: Array,
+    usable: Array,
+    curve: LightCurve,
+) -> tuple[float, float, float | None]:
+    """Return the value of darkness, its growth per second, and the standard deviation of it."""
+    chosen = good_dark
+    rest = 0.0 if not curve.linear else curve.black
+    if not good_dark.any():
+        chosen = usable
+    times = np.array([run.time if run.time else np.nan for run in runs])[chosen]
+    error = np.maximum(variance, 1e-12)[chosen] / np.maximum(freedom[chosen], 1.0)
+    timed = bool(np.isfinite(times).all()) and len(set(times)) > (1 if good_dark.any() else 2)
+    if timed:
+        design = np.stack([np.ones_like(times), times], axis=1)
+        (black, rate), covariance, chi2 = weighted_fit(design, mean[chosen], error)
+        spread = float(covariance[0, 0] * max(chi2, 1.0)) ** 0.5
+        return float(black), float(rate) if good_dark.any() else 0.0, spread
+    if good_dark.any():
+        return float(np.average(mean[chosen], weights=1 / error)), 0.0, float(error.min()) ** 0.5
+    return rest, 0.0, None
+
+
+def _check_times(
+    runs: list[Run], usable: Array, times: Array, signal: Array, messages: list[str]
+) -> str:
+    """Add what is wrong with exposure times to the messages; return a refusal, or ''."""
+    timed = usable & np.isfinite(times)
+    apertures = Counter(run.aperture for run, ok in zip(runs, timed, strict=True) if ok)
+    if not apertures:
+        return ''
+    aperture = apertures.most_common(1)[0][0]
+    timed &= np.array([run.aperture == aperture for run in runs])
+    if looks_automatic(times[timed], signal[timed]):
+        return f'the brightness does not follow the exposure time: {AUTOMATIC}'
+    chosen = [run for run, ok in zip(runs, timed, strict=True) if ok]
+    messages += linearity_messages(chosen, signal[timed])
+    return ''
+
+
+def _patterns(
+    runs: list[Run],
+    index: int,
+    encoding: str,
+    curve: LightCurve,
+    chosen: Array,
+    signal: Array,
+    variance: Array,
+    line: TransferLine,
+    dark_times: int,
+) -> Patterns | None:
+    """Fit the fixed patterns to the runs whose mean pictures were kept."""
+    picked = [i for i in np.flatnonzero(chosen) if runs[i].picture is not None]
+    has_dark = any(runs[i].role == 'dark' for i in picked)
+    light = np.array([0.0 if runs[i].role == 'dark' else signal[i] for i in picked])
+    if not picked or (not has_dark and len(set(light)) < 2):
+        return None
+    pictures = []
+    for i in picked:
+        picture = runs[i].picture
+        assert picture is not None
+        pictures.append(curve.light(plane_views(picture, encoding)[index]))
+    times = None
+    if dark_times > 1 and all(runs[i].time for i in picked):
+        times = np.array([runs[i].time for i in picked], np.float64)
+    frames = np.array([runs[i].frames for i in picked], np.float64)
+    return fit_patterns(pictures, light, times, variance[picked], frames, line.gain, has_dark)
