@@ -72,6 +72,4 @@ class BoardView:
         numbers = np.asarray(ids, np.int64).ravel()
         points = np.asarray(image_points, np.float64).reshape(-1, 2)
         extra = {} if quality is None else {'quality': quality}
-        return cls(
-            points, target.object_points()[numbers], numbers, tuple(image_size), name, **extra
-        )
+        return cls(points, target.object_points()[numbers], numbers, image_size, name, **extra)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from diffphyscam_ros.calibration.board_view import BoardView
-from diffphyscam_ros.calibration.projection import project, rotations
+from diffphyscam_ros.calibration.projection import parameter_names, project, rotations
 
 Array = npt.NDArray[np.float64]
 
@@ -23,6 +23,19 @@ HUBER = 2.5
 """Residuals beyond this many standard deviations pull less than by their square."""
 
 _STEPS = 60
+
+PRIORS = {'rational_polynomial': {'k4': 1.0, 'k5': 1.0, 'k6': 1.0}}
+"""Standard deviations about 0 that coefficients are held to as if they had been measured.
+
+Numerator and denominator of the rational polynomial are almost interchangeable: a common factor
+cancels. Without this the coefficients wander along a valley without end, and mean nothing.
+"""
+
+
+def prior_weights(model: str) -> Array:
+    """Return 1/variance of what is known of each of a camera's parameters beforehand, (p,)."""
+    known = PRIORS.get(model, {})
+    return np.array([known.get(name, np.inf) for name in parameter_names(model)]) ** -2.0
 
 
 @dataclass(frozen=True)
@@ -110,10 +123,12 @@ def fit_bundle(
     state = _linearise(seen, model, camera, rotation, translation)
     if robust:
         weights = _huber(state[0])
-    cost = _cost(state[0], weights)
+    belief = prior_weights(model)
+    prior = belief * _scale(state[0]) ** 2
+    cost = _cost(state[0], weights) + _held(prior, camera)
     quiet = 0
     for _ in range(steps):
-        change, turn, shift = _step(seen, state, weights, free, damping)
+        change, turn, shift = _step(seen, state, weights, free, damping, prior, camera)
         tried_camera = camera + change
         tried_rotation = rotations(turn) @ rotation
         tried_translation = translation + shift
@@ -123,7 +138,9 @@ def fit_bundle(
             if usable
             else None
         )
-        tried_cost = _cost(tried[0], weights) if tried is not None else np.inf
+        tried_cost = np.inf
+        if tried is not None:
+            tried_cost = _cost(tried[0], weights) + _held(prior, tried_camera)
         if tried is None or not tried_cost < cost:
             damping *= 8.0
             if damping > 1e9:
@@ -139,7 +156,8 @@ def fit_bundle(
         damping = max(damping / 8.0, 1e-12)
         if robust:
             weights = _huber(state[0])
-        cost = _cost(state[0], weights)
+        prior = belief * _scale(state[0]) ** 2
+        cost = _cost(state[0], weights) + _held(prior, camera)
         quiet = quiet + 1 if gained < 1e-10 else 0
         if quiet > 1:
             break
@@ -168,10 +186,18 @@ def _linearise(
     return residuals, by_camera, by_pose
 
 
+def _scale(residuals: Array) -> float:
+    """Return sigma of one coordinate: the length of a 2D Gaussian vector has the median 1.177."""
+    return max(float(np.median(np.linalg.norm(residuals, axis=1))) / 1.177, 1e-9)
+
+
+def _held(prior: Array, camera: Array) -> float:
+    return float((prior * camera**2).sum())
+
+
 def _huber(residuals: Array) -> Array:
     size = np.linalg.norm(residuals, axis=1)
-    # The length of a 2D Gaussian vector has the median 1.177 sigma.
-    limit = HUBER * max(float(np.median(size)) / 1.177, 1e-9) * 1.2
+    limit = HUBER * 1.2 * _scale(residuals)
     return np.where(size <= limit, 1.0, limit / np.maximum(size, 1e-300))
 
 
@@ -204,6 +230,8 @@ def _step(
     weights: Array,
     free: npt.NDArray[np.bool_],
     damping: float,
+    prior: Array,
+    camera: Array,
 ) -> tuple[Array, Array, Array]:
     """Return the change of the camera (p,), the turns (v, 3) and shifts (v, 3)."""
     a, b, c, ga, gc = _blocks(seen, state, weights, free)
@@ -213,14 +241,14 @@ def _step(
     c[:, index, index] += 1e-12 * np.maximum(c[:, index, index], 1e-12)
     change = np.zeros(len(free))
     if free.any():
-        total = a.sum(axis=0)
+        total = a.sum(axis=0) + np.diag(prior[free])
         total = total + np.diag(np.diag(total) * damping + 1e-12)
         bc = np.linalg.solve(c, b.transpose(0, 2, 1)).transpose(0, 2, 1)
         left = total - np.einsum('vij,vkj->ik', bc, b)
-        right = ga.sum(axis=0) - np.einsum('vij,vj->i', bc, gc)
+        right = ga.sum(axis=0) - (prior * camera)[free] - np.einsum('vij,vj->i', bc, gc)
         change[free] = np.linalg.lstsq(left, right, rcond=1e-15)[0]
         gc = gc - np.einsum('vij,i->vj', b, change[free])
-    pose = np.linalg.solve(c, gc[..., None])[..., 0]
+    pose = np.asarray(np.linalg.solve(c, gc[..., None])[..., 0], np.float64)
     return change, pose[:, :3], pose[:, 3:]
 
 
@@ -244,12 +272,13 @@ def _finished(
         bc = b @ np.linalg.pinv(c, hermitian=True)
         reduced = a - bc @ b.transpose(0, 2, 1)
         score = ga - np.einsum('vij,vj->vi', bc, gc)
-        scale = 1.0 / np.sqrt(np.maximum(np.diag(reduced.sum(axis=0)), 1e-300))
-        scaled = scale[:, None] * reduced.sum(axis=0) * scale
+        total = reduced.sum(axis=0) + np.diag(prior_weights(model)[free] * sigma**2)
+        scale = 1.0 / np.sqrt(np.maximum(np.diag(total), 1e-30))
+        scaled = scale[:, None] * total * scale
         inverse = np.linalg.pinv(scaled, rcond=1e-14, hermitian=True)
         inverse = scale[:, None] * inverse * scale
         covariance[np.ix_(free, free)] = sigma**2 * inverse
-        without = reduced.sum(axis=0) - reduced
+        without = total - reduced
         moved = np.linalg.pinv(scale[:, None] * without * scale, rcond=1e-14, hermitian=True)
         influence[:, free] = -np.einsum('vij,vj->vi', scale[:, None] * moved * scale, score)
     return Fit(

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from diffphyscam_ros.calibration.board_view import BoardView
 from diffphyscam_ros.calibration.grey import to_byte_grey, to_grey
-from diffphyscam_ros.calibration.markers import find_markers
+from diffphyscam_ros.calibration.markers import find_markers, marker_bits
+from diffphyscam_ros.calibration.tag_edges import refine_squares
 from diffphyscam_ros.calibration.targets import GRIDS, Target
 from diffphyscam_ros.calibration.view_quality import measure_quality
 
@@ -120,12 +121,12 @@ def _one_way(points: npt.NDArray[np.float64], shape: tuple[int, int]) -> npt.NDA
 
 def _circles(grey: Bytes, target: Target) -> Found | None:
     """Find every circle, dark on light, by its centre of mass."""
-    parameters = cv2.SimpleBlobDetector_Params()
+    parameters = cv2.SimpleBlobDetector_Params()  # type: ignore[attr-defined]
     parameters.minThreshold, parameters.maxThreshold, parameters.thresholdStep = 20, 230, 15
     parameters.minArea = 12.0
     parameters.maxArea = grey.size / (4.0 * target.corner_count) + 100.0
     parameters.minDistBetweenBlobs = 4.0
-    blobs = cv2.SimpleBlobDetector_create(parameters)
+    blobs = cv2.SimpleBlobDetector_create(parameters)  # type: ignore[attr-defined]
     kind = (
         cv2.CALIB_CB_ASYMMETRIC_GRID
         if target.kind == 'asymmetric_circles'
@@ -170,12 +171,13 @@ def _grid(grey: Bytes, target: Target) -> Found | None:
     side = np.linalg.norm(quads - np.roll(quads, 1, axis=1), axis=-1).min(axis=1)
     gap = target.square_size / target.marker_size - 1.0
     # Beyond the gap are other tags; inside, the black border ends.
-    cells = 4 + 2 * target.border_bits if target.kind == 'arucogrid' else 10
+    cells = marker_bits(target.dictionary) + 2 * target.border_bits
     reach = min(gap, target.border_bits / cells) * side * 0.8
-    moved = [
-        refine_saddles(grey, quad, float(half)) for quad, half in zip(quads, reach, strict=True)
-    ]
-    points = np.concatenate(moved)
+    if target.kind == 'arucogrid':
+        points = refine_squares(grey, quads, reach).reshape(-1, 2)
+    else:
+        moved = zip(quads, reach, strict=True)
+        points = np.concatenate([refine_saddles(grey, quad, float(half)) for quad, half in moved])
     # A corner that runs away has found something else.
     limit = np.repeat(np.maximum(reach, 2.0), 4)
     good = np.linalg.norm(points - quads.reshape(-1, 2), axis=1) < limit
@@ -192,9 +194,9 @@ def _charuco(grey: Bytes, target: Target) -> Found | None:
     """
     margin = (target.square_size - target.marker_size) / 2.0
     side, columns = target.marker_size, target.columns - 1
-    inner = np.float32([[0, 0], [side, 0], [side, side], [0, side]])
+    inner = np.array([[0, 0], [side, 0], [side, side], [0, side]], np.float32)
     low, high = -margin, side + margin
-    outer = np.float32([[[low, low], [high, low], [high, high], [low, high]]])
+    outer = np.array([[[low, low], [high, low], [high, high], [low, high]]], np.float32)
     guesses: dict[int, list[npt.NDArray[np.float32]]] = {}
     for marker, quad in _markers(grey, target).items():
         view = cv2.getPerspectiveTransform(inner, quad)

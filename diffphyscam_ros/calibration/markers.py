@@ -10,28 +10,34 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-_NEW = hasattr(cv2.aruco, 'ArucoDetector')
+_ARUCO: Any = cv2.aruco  # either of its forms
+_NEW = hasattr(_ARUCO, 'ArucoDetector')
 
 
 @lru_cache(maxsize=16)
 def _dictionary(name: str, count: int) -> Any:
     """Return the first ``count`` markers of a dictionary: fewer are found faster and surer."""
-    number = getattr(cv2.aruco, name, None)
+    number = getattr(_ARUCO, name, None)
     if number is None:  # older names of the tag families
-        number = getattr(cv2.aruco, name.replace('h', 'H'))
+        number = getattr(_ARUCO, name.replace('h', 'H'))
     if not _NEW:
-        return cv2.aruco.Dictionary_get(number)
-    whole = cv2.aruco.getPredefinedDictionary(number)
+        return _ARUCO.Dictionary_get(number)
+    whole = _ARUCO.getPredefinedDictionary(number)
     if count >= len(whole.bytesList):
         return whole
-    return cv2.aruco.Dictionary(whole.bytesList[:count], whole.markerSize, whole.maxCorrectionBits)
+    return _ARUCO.Dictionary(whole.bytesList[:count], whole.markerSize, whole.maxCorrectionBits)
+
+
+def marker_bits(dictionary: str) -> int:
+    """Return how many cells a marker has in a row, its border not counted."""
+    return int(_dictionary(dictionary, 1).markerSize)
 
 
 def marker_cells(dictionary: str, marker: int, border_bits: int = 1) -> npt.NDArray[np.bool_]:
     """Return which cells of a marker are white, its border included, (n, n)."""
     book = _dictionary(dictionary, marker + 1)
     side = book.markerSize + 2 * border_bits
-    draw = cv2.aruco.generateImageMarker if _NEW else cv2.aruco.drawMarker
+    draw = _ARUCO.generateImageMarker if _NEW else _ARUCO.drawMarker
     return np.asarray(draw(book, marker, side, borderBits=border_bits)) > 127
 
 
@@ -46,20 +52,20 @@ def find_markers(
     :param grey: (H, W).
     :param count: only markers 0 to count - 1 are looked for.
     """
-    parameters = cv2.aruco.DetectorParameters() if _NEW else cv2.aruco.DetectorParameters_create()
+    parameters = _ARUCO.DetectorParameters() if _NEW else _ARUCO.DetectorParameters_create()
     parameters.markerBorderBits = border_bits
-    parameters.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_NONE
+    parameters.cornerRefinementMethod = _ARUCO.CORNER_REFINE_NONE
     book = _dictionary(dictionary, count)
     if _NEW:
-        corners, numbers, _ = cv2.aruco.ArucoDetector(book, parameters).detectMarkers(grey)
+        corners, numbers, _ = _ARUCO.ArucoDetector(book, parameters).detectMarkers(grey)
     else:
-        corners, numbers, _ = cv2.aruco.detectMarkers(grey, book, parameters=parameters)
+        corners, numbers, _ = _ARUCO.detectMarkers(grey, book, parameters=parameters)
     found: dict[int, npt.NDArray[np.float32]] = {}
     twice = set()
     for number, quad in zip([] if numbers is None else numbers.ravel(), corners, strict=True):
-        number = int(number)
-        if number in found:
-            twice.add(number)
-        elif number < count:
-            found[number] = np.asarray(quad, np.float32).reshape(4, 2)
+        marker = int(number)
+        if marker in found:
+            twice.add(marker)
+        elif marker < count:
+            found[marker] = np.asarray(quad, np.float32).reshape(4, 2)
     return {number: quad for number, quad in sorted(found.items()) if number not in twice}

@@ -33,14 +33,15 @@ def pose_from_rays(points: Array, flat: Array) -> tuple[Array, Array] | None:
         return None
     centre = points[good, :2].mean(axis=0)
     size = float(np.abs(points[good, :2] - centre).max())
-    h, _ = cv2.findHomography((points[good, :2] - centre) / size, flat[good], 0)
-    if h is None:
+    found, _ = cv2.findHomography((points[good, :2] - centre) / size, flat[good], 0)
+    if found is None:
         return None
-    h = np.asarray(h, np.float64)
+    h = np.array(found, np.float64)
     if h[2, 2] < 0:
         h = -h
     columns = h[:, :2]
-    scale = np.sqrt(max(np.linalg.norm(columns[:, 0]) * np.linalg.norm(columns[:, 1]), 1e-12))
+    lengths = np.linalg.norm(columns, axis=0)
+    scale = float(np.sqrt(max(float(lengths[0] * lengths[1]), 1e-12)))
     first, second = columns[:, 0] / scale, columns[:, 1] / scale
     u, _, vt = np.linalg.svd(np.stack([first, second, np.cross(first, second)], axis=1))
     rotation = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt

@@ -20,6 +20,7 @@ FEW_CORNERS = 0.2  # of the board
 
 _SAMPLES = 41  # along a line
 _PLATEAU = 6  # of them on each side of the step
+_LONGEST = 16.0  # px on each side, so that samples stay dense
 _MOST_EDGES = 120  # measured in a view
 
 Points = npt.NDArray[np.float64]
@@ -85,14 +86,18 @@ def _crossings(
     if 'circles' in target.kind:
         # From the middle of a circle across its rim, along the line to its neighbour.
         radius = CIRCLE_RADIUS * (1.0 if target.kind == 'circles' else 0.5)
-        start, end = a, a + along * (2 * radius)
+        unit = along / length[:, None]
+        half = np.minimum(radius * length, _LONGEST)[:, None]
+        rim = a + along * radius
+        start, end = rim - unit * half, rim + unit * half
         # the rim is crossed in the direction of the line, so the edge runs along the other one
         kinds = 1 - kinds
     else:
         reach = _reach(target)
         middle = (a + b) / 2.0
-        normal = np.stack([-along[:, 1], along[:, 0]], axis=-1)
-        start, end = middle - normal * reach, middle + normal * reach
+        normal = np.stack([-along[:, 1], along[:, 0]], axis=-1) / length[:, None]
+        half = np.minimum(reach * length, _LONGEST)[:, None]
+        start, end = middle - normal * half, middle + normal * half
     step = max(1, len(start) // _MOST_EDGES)
     return start[::step], end[::step], kinds[::step], spacing
 
@@ -118,7 +123,8 @@ def _profiles(
     height, width = grey.shape
     t = np.linspace(0.0, 1.0, _SAMPLES)
     line = start[:, None] + (end - start)[:, None] * t[:, None]
-    kept = ((line >= 0) & (line <= (width - 1, height - 1))).all(axis=(1, 2))
+    within = (line >= 0) & (line <= (width - 1, height - 1))
+    kept = np.asarray(within.all(axis=(1, 2)))
     x, y = (np.where(kept[:, None], line[..., axis], 0.0).astype(np.float32) for axis in (0, 1))
     values = np.asarray(cv2.remap(grey, x, y, cv2.INTER_LINEAR), np.float64)
     head, tail = values[:, :_PLATEAU].mean(axis=1), values[:, -_PLATEAU:].mean(axis=1)

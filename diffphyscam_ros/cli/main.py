@@ -9,9 +9,9 @@ import sys
 from typing import Any
 import warnings
 
-from diffphyscam_ros.cli import apply, bench, demo, render
+from diffphyscam_ros.cli import apply, bench, demo, render, target
 
-COMMANDS = (render, apply, demo, bench)
+COMMANDS = (render, apply, demo, bench, target)
 
 
 def build_parser() -> argparse.ArgumentParser:
