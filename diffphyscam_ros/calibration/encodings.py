@@ -72,7 +72,7 @@ PLANAR_YUV = {'nv21': cv2.COLOR_YUV2RGB_NV21, 'nv12': cv2.COLOR_YUV2RGB_NV12}
 
 _NO_BRIGHTNESS = (
     'it does not hold the digital values of a camera (depth, disparity, floats); choose the topic '
-    'of the picture, or state encoding= if the driver names mono16 so'
+    'of the picture, or state --encoding if the driver names mono16 so'
 )
 
 
@@ -148,7 +148,7 @@ def _rows(data: Pixels, message: ImageMessage, size: int, name: str, place: str)
             f'step of {place}',
             step,
             allowed=f'at least {used} bytes, {width} pixels of {name}',
-            remedy='the driver fills the message wrongly, or the encoding is another: encoding=',
+            remedy='the driver fills the message wrongly, or the encoding is another: --encoding',
         )
     # some drivers leave the padding of the last row out
     if data.size not in (step * height, step * (height - 1) + used):

@@ -133,7 +133,7 @@ class ImageReader:
             raise CalibrationError(
                 f'none of the frames of {", ".join(dict.fromkeys(self._topics.values()))} can be '
                 f'read ({problems or "the bag is damaged before the first"})',
-                remedy='record them again, or choose another topic with --topic',
+                remedy='record them again, or choose another topic with --image-topic',
             )
         _check_sizes(found)
         if not self.same_clock:

@@ -132,7 +132,9 @@ def _only(
         filled = seen or filled
     if len(filled) > 1:
         raise CalibrationError(
-            'image topic of several', allowed=f'one of {listing}', remedy='choose with --topic'
+            'image topic of several',
+            allowed=f'one of {listing}',
+            remedy='choose with --image-topic',
         )
     return next(iter(filled), bases[0])
 

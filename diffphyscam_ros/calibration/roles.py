@@ -4,7 +4,8 @@
 A recording falls into stretches: consecutive frames of a bag that are all *plain* or all show the
 same view. Plain is a picture whose small copy (160 px) keeps to a smooth surface within 0.004 of
 full scale plus 4 % of its level, or of which more than 70 % is black or saturated; the same view
-is one that correlates by at least 0.9 with the first of the stretch, levels in logarithms. Then
+is one that correlates by at least 0.9 with the first of the stretch that has its exposure, or with
+the last of another, levels in logarithms (0.6 if aperture or focus were changed in between). Then
 
 - ``dark``: plain, not brighter than 0.12 and with a spread of at most 0.02; beside flat frames
   only if it ought to be three times brighter by its exposure, or is as dark as those;
@@ -24,7 +25,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-import math
 from statistics import median
 from typing import Any
 
@@ -42,7 +42,7 @@ BoardDetector = Callable[[RecordedFrame], Any]
 
 STRUCTURE = (0.004, 0.04)
 CLIPPED = 0.7
-SAME_VIEW = 0.9
+SAME_VIEW, SAME_VIEW_REFOCUSED = 0.9, 0.6
 DARK_LEVEL, DARK_SPREAD = 0.12, 0.02
 DIFFERENT = 1.02
 VALUES = 3
@@ -128,7 +128,7 @@ def stretches(frames: Iterable[FrameFeatures]) -> list[Stretch]:
             last is not None
             and last.bag == frame.bag
             and last.plain == plain
-            and (plain or _stays(last, frame.picture))
+            and (plain or _stays(last, frame))
         ):
             last.frames.append(frame)
         else:
@@ -151,15 +151,27 @@ def stretches(frames: Iterable[FrameFeatures]) -> list[Stretch]:
     return joined
 
 
-def _stays(stretch: Stretch, picture: PictureFeatures) -> bool:
-    """Return whether a picture shows the view of a stretch.
+def _stays(stretch: Stretch, frame: FrameFeatures) -> bool:
+    """Return whether a frame shows the view of a stretch."""
+    other = _reference(stretch, frame)
+    refocused = _focus_pair(other) != _focus_pair(frame)
+    least = SAME_VIEW_REFOCUSED if refocused else SAME_VIEW
+    return same_view(other.picture, frame.picture) >= least
 
-    Where the first picture and this one have nothing unclipped in common, the last one decides.
+
+def _reference(stretch: Stretch, frame: FrameFeatures) -> FrameFeatures:
+    """Return the frame of a stretch to compare a new one with.
+
+    The first with its exposure, so that a slow motion adds up; at another exposure the last.
     """
-    alike = same_view(stretch.view, picture)
-    if math.isnan(alike):
-        alike = same_view(stretch.frames[-1].picture, picture)
-    return alike >= SAME_VIEW
+    exposure = exposure_of(frame.settings)
+    if exposure is None:
+        return stretch.frames[0]
+    for other in stretch.frames:
+        known = exposure_of(other.settings)
+        if known is not None and exposure / DIFFERENT < known < exposure * DIFFERENT:
+            return other
+    return stretch.frames[-1]
 
 
 def exposure_of(settings: FrameSettings | None) -> float | None:
@@ -178,20 +190,18 @@ def distinct(values: Iterable[float | None]) -> list[float]:
     return found
 
 
-def _focus_pairs(frames: Sequence[FrameFeatures]) -> int:
-    known = [frame.settings for frame in frames if frame.settings is not None]
-    return len(
-        {
-            (round(item.aperture or 0.0, 2), round(min(item.focus_distance or 0.0, 1e6), 3))
-            for item in known
-        }
-    )
+def _focus_pair(frame: FrameFeatures) -> tuple[float, float] | None:
+    """Return aperture and focus distance, rounded; 0 = not known."""
+    known = frame.settings
+    if known is None:
+        return None
+    return (round(known.aperture or 0.0, 2), round(min(known.focus_distance or 0.0, 1e6), 3))
 
 
 def _role_of(stretch: Stretch) -> str:
     """Return the role of a stretch that shows a view, or ''."""
     frames = stretch.frames
-    if _focus_pairs(frames) >= VALUES:
+    if len({_focus_pair(frame) for frame in frames} - {None}) >= VALUES:
         return 'focus'
     exposures = distinct(exposure_of(frame.settings) for frame in frames)
     if not exposures:

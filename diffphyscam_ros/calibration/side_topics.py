@@ -206,14 +206,14 @@ def _events(
         elif any('exposure' in key.lower() for key in names):
             messages.append(
                 f'{name} has parameters of exposure, but which driver it is cannot be told: say '
-                f'driver={"|".join(DRIVER_NAMES)}'
+                f'--driver {"|".join(DRIVER_NAMES)}'
             )
     near = nearest(topic, [f'{name}/node' for name in known])
     if len(near) != 1:
         if near:
             messages.append(
                 f'parameter events of {", ".join(known)}: which belongs to {topic} cannot be '
-                'told, say driver_node='
+                'told, say --driver-node'
             )
         return []
     name = near[0].removesuffix('/node')

@@ -273,7 +273,7 @@ def test_several_image_topics_need_a_choice(tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match='several') as error:
         Recording(tmp_path / 'bag')
     described = '/left/image_raw (Image, 1 messages, mono8, 32x24)'
-    for words in (described, '/right/image_raw', '--topic'):
+    for words in (described, '/right/image_raw', '--image-topic'):
         assert words in str(error.value)
     with Recording(tmp_path / 'bag', '/right/image_raw') as recording:
         (frame,) = recording.frames()
