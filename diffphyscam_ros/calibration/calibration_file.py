@@ -124,7 +124,10 @@ def calibration_yaml(
         lines.append(f'    value: {number_text(getattr(sensor, name))}')
         if parameter.numeric:
             lines.append(f'    unit: {unit_text(parameter.unit)}')
-        lines += _evidence(found.get(name), hashes, base)
+        if name in ('image_width', 'image_height') and name not in found:
+            lines += [f'    verdict: {GIVEN}', '    reason: "the size of the recorded pictures"']
+        else:
+            lines += _evidence(found.get(name), hashes, base)
     lines.append('settings:  # nominal; what the camera starts with')
     for name, unit in SETTINGS_UNITS.items():
         value = number_text(getattr(sensor.settings, name))

@@ -9,9 +9,9 @@ import sys
 from typing import Any
 import warnings
 
-from diffphyscam_ros.cli import apply, bench, demo, render, target
+from diffphyscam_ros.cli import apply, bench, calibrate, demo, render, target
 
-COMMANDS = (render, apply, demo, bench, target)
+COMMANDS = (render, apply, target, calibrate, demo, bench)
 
 
 def build_parser() -> argparse.ArgumentParser:

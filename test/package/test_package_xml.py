@@ -28,10 +28,12 @@ MESSAGES = re.compile(r'\w+_(msgs|srvs|interfaces)')
 # Python module: key of rosdep.
 ROSDEP_KEYS = {
     'cv2': 'python3-opencv',
+    'matplotlib': 'python3-matplotlib',
     'numba': 'python3-numba',
     'numpy': 'python3-numpy',
     'PIL': 'python3-pil',
     'scipy': 'python3-scipy',
+    'tqdm': 'python3-tqdm',
     'yaml': 'python3-yaml',
 }
 

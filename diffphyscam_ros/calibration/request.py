@@ -1,0 +1,81 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""What is to be calibrated from what, and when it is good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diffphyscam_ros.calibration.errors import CalibrationError
+from diffphyscam_ros.calibration.targets import Target
+from diffphyscam_ros.camera.lens_models import COEFFICIENTS
+from diffphyscam_ros.camera.sensor_model import SensorModel
+
+MODELS = (*COEFFICIENTS, 'auto')
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What a calibration must reach to pass.
+
+    :param reprojection: px, the most that corners may be off in views that were held out (rms).
+    :param weak: whether parameters with little to go by are good enough.
+    :param require: stages that must have estimated something.
+    """
+
+    reprojection: float = 0.5
+    weak: bool = False
+    require: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a limit that nothing can keep."""
+        if not self.reprojection > 0:
+            raise CalibrationError(
+                'the reprojection threshold', self.reprojection, allowed='greater than 0 px'
+            )
+
+
+@dataclass(frozen=True)
+class Request:
+    """One calibration.
+
+    :param bags: of one camera.
+    :param target: the board; None = boards are not looked for.
+    :param sensor: what is known of the camera before; None = nothing.
+    :param sensor_name: what to call that in files.
+    :param name: of the camera, and of its files.
+    :param model: lens model, one of ``MODELS``.
+    :param fixed: distortion coefficients that stay 0.
+    :param image_topic, settings, csv, constants, roles, tolerance, driver, driver_node, encoding,
+        bit_depth: as of ``Recording``.
+    :param cache: folder for detected boards; None = none are kept.
+    """
+
+    bags: tuple[Path, ...]
+    target: Target | None = None
+    sensor: SensorModel | None = None
+    sensor_name: str = ''
+    name: str = 'camera'
+    model: str = 'plumb_bob'
+    fixed: tuple[str, ...] = ()
+    image_topic: str | None = None
+    settings: str = 'auto'
+    csv: Path | None = None
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
+    tolerance: float | None = None
+    driver: str = ''
+    driver_node: str = ''
+    encoding: str = ''
+    bit_depth: int = 0
+    cache: Path | None = None
+    thresholds: Thresholds = field(default_factory=Thresholds)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be a camera's name or a lens model."""
+        if not self.name or any(sign in self.name for sign in '/\\\n'):
+            raise CalibrationError('name', self.name, allowed='a word that can name files')
+        if self.model not in MODELS:
+            raise CalibrationError('lens model', self.model, allowed=f'one of {", ".join(MODELS)}')

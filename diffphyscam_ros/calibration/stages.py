@@ -1,0 +1,131 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The stages of a calibration in their order, and what they hand on to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from diffphyscam_ros.calibration.board_view import BoardView
+from diffphyscam_ros.calibration.calibration_file import sensor_with
+from diffphyscam_ros.calibration.detect import detect_board
+from diffphyscam_ros.calibration.intrinsics import estimate_intrinsics, IntrinsicsResult
+from diffphyscam_ros.calibration.intrinsics_verdict import refused_estimates
+from diffphyscam_ros.calibration.noise import estimate_noise
+from diffphyscam_ros.calibration.progress import Progress
+from diffphyscam_ros.calibration.recording import Recording
+from diffphyscam_ros.calibration.request import Request
+from diffphyscam_ros.calibration.types import RecordedFrame, StageResult
+from diffphyscam_ros.camera.sensor_model import SensorModel
+
+
+@dataclass
+class Context:
+    """What is known while the stages run.
+
+    :param sensor: with all that earlier stages have found.
+    :param focal_known: whether the focal length was stated, not guessed.
+    :param views: of the target, by index of the frame; None = it is not in that frame.
+    """
+
+    request: Request
+    recording: Recording
+    sensor: SensorModel
+    progress: Progress
+    focal_known: bool = False
+    pixel_known: bool = False
+    views: dict[int, BoardView | None] = field(default_factory=dict)
+    intrinsics: IntrinsicsResult | None = None
+
+    @property
+    def source(self) -> str:
+        """The names of all bags."""
+        return ', '.join(self.recording.bags)
+
+    def view(self, frame: RecordedFrame) -> BoardView | None:
+        """Return the view of the target in a frame; it is looked for once."""
+        if frame.index not in self.views:
+            target = self.request.target
+            self.views[frame.index] = (
+                target
+                if target is None
+                else detect_board(
+                    frame.image,
+                    target,
+                    name=frame_name(frame),
+                    encoding=frame.encoding,
+                    full_scale=frame.full_scale,
+                )
+            )
+        return self.views[frame.index]
+
+    def frames(self, what: str) -> Iterator[RecordedFrame]:
+        """Yield all frames, showing the progress."""
+        frames = self.recording.frames()
+        return self.progress.over(frames, what, len(self.recording))
+
+
+def frame_name(frame: RecordedFrame) -> str:
+    """Return how messages call a frame."""
+    return f'frame {frame.index} of {frame.bag}'
+
+
+def run_intrinsics(context: Context) -> StageResult:
+    """Look for the target in every frame filmed for it, and estimate K and the distortion."""
+    request = context.request
+    if request.target is None:
+        reason = (
+            'no target was stated: give --target, for example --target '
+            'charuco:11x8:0.02:0.015:DICT_5X5_100, and film that board'
+        )
+        return StageResult('intrinsics', refused_estimates(reason, context.source), (reason,))
+    views: list[BoardView] = []
+    bags: dict[str, None] = {}
+    looked = 0
+    for frame in context.frames('looking for boards'):
+        if frame.role != 'board':
+            continue
+        looked += 1
+        view = context.view(frame)
+        if view is not None:
+            views.append(view)
+            bags[frame.bag] = None
+    sensor = context.sensor
+    found = estimate_intrinsics(
+        views,
+        context.recording.size,
+        request.model,
+        fixed=request.fixed,
+        pixel_size=float(sensor.pixel_size) if context.pixel_known else None,
+        focal_length=float(sensor.settings.focal_length) if context.focal_known else None,
+        source=', '.join(bags) or context.source,
+    )
+    if found.fit is not None:
+        context.intrinsics = found
+        settings = replace(sensor.settings, focal_length=found.focal_length)
+        context.sensor = replace(sensor, pixel_size=found.pixel_size, settings=settings)
+    note = f'the board was found in {len(views)} of {looked} frames filmed for it'
+    return replace(found.stage, messages=(note, *found.stage.messages))
+
+
+def run_noise(context: Context) -> StageResult:
+    """Photon transfer, from flat and dark frames."""
+    return estimate_noise(context.frames('noise'), context.sensor)
+
+
+STAGES: dict[str, Callable[[Context], StageResult]] = {
+    'intrinsics': run_intrinsics,
+    'noise': run_noise,
+}
+"""Every stage that there is, in the order in which they build on each other."""
+
+
+def run_stages(context: Context) -> list[StageResult]:
+    """Run all stages; each sees what those before it have found."""
+    results = []
+    for name, stage in STAGES.items():
+        context.progress.stage(name)
+        result = stage(context)
+        results.append(result)
+        context.sensor = sensor_with(context.sensor, result.estimates)
+    return results

@@ -1,0 +1,220 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""``diffphyscam calibrate``: from recorded bags to a camera, with the evidence."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+import sys
+from typing import Any
+
+from diffphyscam_ros.cli.options import positive
+
+EXAMPLE = """examples:
+  what can be estimated from these bags, and what should be filmed:
+    diffphyscam calibrate boards/ flat/ --target charuco:11x8:0.02:0.015:DICT_5X5_100 --dry-run
+
+  everything, with what the data sheet says of the camera:
+    diffphyscam calibrate boards/ flat/ dark/ sweep/ focus/ --name front \\
+        --target charuco:11x8:0.02:0.015:DICT_5X5_100 --sensor datasheet.yaml --out front/
+    ros2 run diffphyscam_ros camera_node --ros-args \\
+        -p calibration_file:=$PWD/front/front.calibration.yaml
+
+  a driver that does not say what it exposed with:
+    diffphyscam calibrate flat.mcap dark.mcap --role flat.mcap=flat --role dark.mcap=dark \\
+        --constant exposure_us=5000 --constant gain_db=0 --constant aperture=2.8
+
+Files in --out: NAME.calibration.yaml (for camera_node calibration_file:= and SensorModel.load),
+NAME.camera_info.yaml (for ROS), report.html, report.json.
+
+exit codes: 0 passed, 1 below a threshold, 2 bad input, 3 nothing could be estimated.
+docs/calibrate_your_camera.md says what to film.
+"""
+
+_UNITS = {
+    'exposure_us': ('exposure_time', 1e-6),
+    'exposure_ms': ('exposure_time', 1e-3),
+    'exposure_time': ('exposure_time', 1.0),
+    'iso': ('iso', 1.0),
+    'aperture': ('aperture', 1.0),
+    'focus_distance_m': ('focus_distance', 1.0),
+    'focus_distance': ('focus_distance', 1.0),
+    'focal_length_mm': ('focal_length', 1e-3),
+    'focal_length': ('focal_length', 1.0),
+}
+
+
+def constant(text: str) -> tuple[str, float]:
+    """Parse NAME=NUMBER, as exposure_us=5000, into a setting in SI."""
+    name, sign, number = text.partition('=')
+    allowed = ', '.join((*_UNITS, 'gain_db'))
+    if not sign or name not in (*_UNITS, 'gain_db'):
+        raise argparse.ArgumentTypeError(f'{text!r}: must be NAME=NUMBER, NAME one of {allowed}')
+    try:
+        value = float(number)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text!r}: {number!r} is no number') from None
+    if name == 'gain_db':
+        return 'iso', float(100.0 * 10.0 ** (value / 20.0))
+    field, scale = _UNITS[name]
+    return field, value * scale
+
+
+def role(text: str) -> tuple[str, str]:
+    """Parse BAG=ROLE."""
+    bag, sign, name = text.rpartition('=')
+    if not sign or not bag:
+        raise argparse.ArgumentTypeError(f'{text!r}: must be BAG=ROLE, as flat.mcap=flat')
+    return bag.rstrip('/'), name
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        'calibrate',
+        help='estimate a camera from recorded bags, with uncertainties and a report',
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('bags', nargs='+', type=Path, metavar='BAG', help='ROS 1 or ROS 2 bags')
+    parser.add_argument('--out', type=Path, default=Path(), metavar='DIR', help='for the files')
+    parser.add_argument('--name', default='camera', help='of the camera (default: %(default)s)')
+    parser.add_argument('--dry-run', action='store_true', help='only look what the bags allow')
+    parser.add_argument('--json', action='store_true', help='print the audit of --dry-run as JSON')
+    parser.add_argument('--quiet', action='store_true', help='no progress, no table')
+    what = parser.add_argument_group('what was filmed')
+    what.add_argument(
+        '--target',
+        metavar='SPEC',
+        help='the board: chessboard:8x6:0.025 (inner corners, m), circles:..., '
+        'asymmetric_circles:..., charuco:11x8:0.02:0.015:DICT_5X5_100, aprilgrid:6x6:0.022:0.3, '
+        'or a YAML file',
+    )
+    what.add_argument(
+        '--role',
+        type=role,
+        action='append',
+        default=[],
+        metavar='BAG=ROLE',
+        help='what a bag was filmed for: board, flat, dark, sweep, focus (default: recognised)',
+    )
+    what.add_argument('--image-topic', metavar='TOPIC', help='where the bags have several')
+    what.add_argument('--encoding', default='', help='of the pixels, whatever the messages say')
+    what.add_argument('--bit-depth', type=int, default=0, help='10, 12, 14 in the low bits of 16')
+    settings = parser.add_argument_group('what it was filmed with')
+    settings.add_argument(
+        '--sensor',
+        metavar='PRESET|FILE',
+        help='what is known of the camera: pixel_size, focal_length, quantum_efficiency, ...',
+    )
+    settings.add_argument('--settings', default='auto', help='the only source of settings to take')
+    settings.add_argument(
+        '--exposure-csv',
+        type=Path,
+        metavar='FILE',
+        help='stamp,exposure_us,gain_db,aperture,focus_distance_m of each frame',
+    )
+    settings.add_argument(
+        '--constant',
+        type=constant,
+        action='append',
+        default=[],
+        metavar='NAME=NUMBER',
+        help=f'a setting that never changed: {", ".join((*_UNITS, "gain_db"))}',
+    )
+    settings.add_argument('--driver', default='', help='whose parameter events to read')
+    settings.add_argument('--driver-node', default='', help='full name of its node')
+    settings.add_argument('--tolerance', type=positive, metavar='S', help='of stamps')
+    result = parser.add_argument_group('what is wanted')
+    result.add_argument(
+        '--model',
+        default='plumb_bob',
+        choices=('plumb_bob', 'rational_polynomial', 'equidistant', 'auto'),
+        help='lens model (default: %(default)s); auto = what predicts other views best',
+    )
+    result.add_argument(
+        '--fix', action='append', default=[], metavar='K', help='a coefficient that stays 0: k3'
+    )
+    result.add_argument(
+        '--max-error',
+        type=positive,
+        default=0.5,
+        metavar='PX',
+        help='threshold: rms of corners in views held out (default: %(default)s)',
+    )
+    result.add_argument(
+        '--accept-weak', action='store_true', help='parameters with little to go by pass too'
+    )
+    result.add_argument(
+        '--require', action='append', default=[], metavar='STAGE', help='that must succeed'
+    )
+    parser.set_defaults(run=run)
+
+
+def request_of(options: argparse.Namespace) -> Any:
+    """Return what the options ask for."""
+    from diffphyscam_ros.calibration.request import Request, Thresholds
+    from diffphyscam_ros.calibration.stages import STAGES
+    from diffphyscam_ros.calibration.targets import Target
+    from diffphyscam_ros.camera import SensorModel
+
+    unknown = [stage for stage in options.require if stage not in STAGES]
+    if unknown:
+        raise ValueError(f'--require {unknown[0]}: must be one of {", ".join(STAGES)}')
+    sensor = None
+    if options.sensor:
+        as_file = Path(options.sensor).suffix in ('.yaml', '.yml', '.json')
+        load = SensorModel.load if as_file else SensorModel.preset
+        sensor = load(options.sensor)
+    return Request(
+        bags=tuple(options.bags),
+        target=Target.load(options.target) if options.target else None,
+        sensor=sensor,
+        sensor_name=Path(options.sensor or '').name,
+        name=options.name,
+        model=options.model,
+        fixed=tuple(options.fix),
+        image_topic=options.image_topic,
+        settings=options.settings,
+        csv=options.exposure_csv,
+        constants=dict(options.constant),
+        roles=dict(options.role),
+        tolerance=options.tolerance,
+        driver=options.driver,
+        driver_node=options.driver_node,
+        encoding=options.encoding,
+        bit_depth=options.bit_depth,
+        thresholds=Thresholds(options.max_error, options.accept_weak, tuple(options.require)),
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Audit, calibrate, write; return the exit code."""
+    from diffphyscam_ros.calibration.outputs import summary, write_outputs
+    from diffphyscam_ros.calibration.pipeline import (
+        audit_only,
+        calibrate,
+        NOTHING_ESTIMABLE,
+        PASSED,
+    )
+    from diffphyscam_ros.calibration.progress import Bar, Progress, Silent
+
+    request = request_of(options)
+    progress: Progress = Silent() if options.quiet else Bar()
+    if options.dry_run:
+        audited = audit_only(request, progress)
+        print(json.dumps(audited.json(), indent=1) if options.json else audited.text())
+        return PASSED if audited.estimable else NOTHING_ESTIMABLE
+    found = calibrate(request, progress)
+    if not options.quiet:
+        print(found.audit.text())
+        print()
+        print(summary(found))
+    written = write_outputs(found, options.out)
+    print('\n'.join(f'wrote {path}' for path in written))
+    for reason in found.below:
+        print(f'below the threshold: {reason}', file=sys.stderr)
+    if found.exit_code == NOTHING_ESTIMABLE:
+        print('nothing could be estimated: the report says what to record', file=sys.stderr)
+    return found.exit_code
