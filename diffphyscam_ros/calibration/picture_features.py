@@ -121,11 +121,13 @@ def features_of(frame: RecordedFrame, sharpness: bool = True) -> PictureFeatures
 def _clipped(frame: RecordedFrame) -> tuple[float, float]:
     """Return the shares of saturated and black pixels."""
     image, full = frame.image, int(frame.full_scale)
-    high: npt.NDArray[np.bool_] = image >= full
-    low: npt.NDArray[np.bool_] = image == 0
+    brightest = image
     if image.ndim == 3:
-        high, low = np.any(high, axis=2), np.all(low, axis=2)
-    return float(np.count_nonzero(high)) / high.size, float(np.count_nonzero(low)) / low.size
+        red, green, blue = cv2.split(image)
+        brightest = cv2.max(cv2.max(red, green), blue)
+    size = image.shape[0] * image.shape[1]
+    high = cv2.countNonZero(cv2.inRange(brightest, full, 65535))  # type: ignore[call-overload]
+    return high / size, (size - cv2.countNonZero(brightest)) / size
 
 
 @lru_cache(maxsize=8)
