@@ -13,15 +13,25 @@ import numpy.typing as npt
 from diffphyscam_ros.calibration.board_view import BoardView
 from diffphyscam_ros.calibration.grey import to_byte_grey, to_grey
 from diffphyscam_ros.calibration.markers import find_markers, marker_bits
+from diffphyscam_ros.calibration.strays import without_strays
 from diffphyscam_ros.calibration.tag_edges import refine_squares
 from diffphyscam_ros.calibration.targets import GRIDS, Target
 from diffphyscam_ros.calibration.view_quality import measure_quality
 
-VERSION = 1
+VERSION = 3
 """Changes whenever the same picture may give other corners: detections in caches are then old."""
 
 LONG_SIDE = 1200
 """Chessboards and markers are first looked for in a picture of at most this many pixels."""
+
+SADDLES = ('chessboard', 'charuco', 'aprilgrid')
+"""The kinds whose corners are where four squares meet."""
+
+FEW_MARKERS = 6
+"""Of fewer, a picture at a larger scale is searched too."""
+
+LARGE_MARKER = 20.0
+"""px, the side of a marker that tells a chessboard's corner alone."""
 
 FEWEST_MARKED = 6
 """Corners that a view of a board with markers needs."""
@@ -52,10 +62,25 @@ def detect_board(
     """
     grey = to_grey(image, encoding)
     size = (grey.shape[1], grey.shape[0])
-    found = _FINDERS[target.kind](to_byte_grey(grey), target)
+    plain = to_byte_grey(grey)
+    # Saddles are found in a small picture and then followed to the large one.
+    small, scale = _smaller(plain) if target.kind in SADDLES else (plain, 1.0)
+    found = _FINDERS[target.kind](small, target)
     if found is None:
         return None
     ids, points = found
+    if scale < 1.0:
+        start = _enlarged(points, scale)
+        points = refine_saddles(plain, start, 1.5 / scale + 1.0)
+        near = np.linalg.norm(points - start, axis=1) < 2.0 / scale
+        if not near.all() and not target.has_markers:
+            return None
+        ids, points = ids[near], points[near]
+        if not _spans_plane(ids, target):
+            return None
+    if target.has_markers:
+        keep = without_strays(target.object_points()[ids, :2], points)
+        ids, points = ids[keep], points[keep]
     full_scale = full_scale or float(np.iinfo(grey.dtype).max)
     view = BoardView.of(target, ids, points, size, name)
     quality = measure_quality(grey, view, target, full_scale)
@@ -67,7 +92,9 @@ def _smaller(grey: Bytes) -> tuple[Bytes, float]:
     scale = min(1.0, LONG_SIDE / max(grey.shape))
     if scale == 1.0:
         return grey, scale
-    return np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=3)), scale
+    return np.asarray(
+        cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    ), scale
 
 
 def _enlarged(points: npt.NDArray[Any], scale: float) -> npt.NDArray[np.float32]:
@@ -92,20 +119,19 @@ def refine_saddles(
 def _chessboard(grey: Bytes, target: Target) -> Found | None:
     """Find every inner corner of a chessboard."""
     shape = target.corner_grid
-    small, scale = _smaller(grey)
     flags = cv2.CALIB_CB_ADAPTIVE_THRESH + cv2.CALIB_CB_NORMALIZE_IMAGE
     flags += cv2.CALIB_CB_FAST_CHECK  # pictures without a board would take ten times as long
-    found, corners = cv2.findChessboardCorners(small, shape, flags=flags)
-    if not found and cv2.checkChessboard(small, shape):
+    found, corners = cv2.findChessboardCorners(grey, shape, flags=flags)
+    if not found and cv2.checkChessboard(grey, shape):
         # Slower, and better with blur and with squares that touch the rim.
-        found, corners = cv2.findChessboardCornersSB(small, shape)
+        found, corners = cv2.findChessboardCornersSB(grey, shape)
     if not found or corners is None or len(corners) != target.corner_count:
         return None
-    corners = _enlarged(corners, scale)
-    grid = corners.reshape(shape[1], shape[0], 2)
+    first = np.asarray(corners, np.float32).reshape(-1, 2)
+    grid = first.reshape(shape[1], shape[0], 2)
     across = np.linalg.norm(np.diff(grid, axis=1), axis=-1).min()
     down = np.linalg.norm(np.diff(grid, axis=0), axis=-1).min()
-    points = refine_saddles(grey, corners, 0.4 * float(min(across, down)))
+    points = refine_saddles(grey, first, 0.4 * float(min(across, down)))
     return np.arange(len(points)), _one_way(points, shape)
 
 
@@ -145,11 +171,16 @@ def _circles(grey: Bytes, target: Target) -> Found | None:
 
 
 def _markers(grey: Bytes, target: Target) -> dict[int, npt.NDArray[np.float32]]:
+    """Return the markers in a picture; where they seem too small for it, in one twice as large."""
     small, scale = _smaller(grey)
-    count = target.marker_count
-    found = find_markers(small, target.dictionary, count, target.border_bits)
-    if not found and scale < 1.0:
-        return find_markers(grey, target.dictionary, count, target.border_bits)
+    found = find_markers(small, target.dictionary, target.marker_count, target.border_bits)
+    if len(found) < FEW_MARKERS and max(grey.shape) <= LONG_SIDE:
+        scale = 2.0
+        large = np.asarray(cv2.resize(grey, None, fx=2.0, fy=2.0), np.uint8)
+        found = find_markers(large, target.dictionary, target.marker_count, target.border_bits)
+    elif len(found) < FEW_MARKERS and scale < 1.0:
+        scale = 1.0
+        found = find_markers(grey, target.dictionary, target.marker_count, target.border_bits)
     return {number: _enlarged(quad, scale) for number, quad in found.items()}
 
 
@@ -198,6 +229,7 @@ def _charuco(grey: Bytes, target: Target) -> Found | None:
     low, high = -margin, side + margin
     outer = np.array([[[low, low], [high, low], [high, high], [low, high]]], np.float32)
     guesses: dict[int, list[npt.NDArray[np.float32]]] = {}
+    largest: dict[int, float] = {}
     for marker, quad in _markers(grey, target).items():
         view = cv2.getPerspectiveTransform(inner, quad)
         column, row = target.marker_cell(marker)
@@ -206,9 +238,12 @@ def _charuco(grey: Bytes, target: Target) -> Found | None:
             x, y = column - 1 + right, row - 1 + below
             if 0 <= x < columns and 0 <= y < target.rows - 1:
                 guesses.setdefault(y * columns + x, []).append(corner)
-    if not guesses:
+                largest[y * columns + x] = max(largest.get(y * columns + x, 0.0), _side(quad))
+    # One small marker alone points a few pixels past its corner.
+    sure = [n for n, said in guesses.items() if len(said) > 1 or largest[n] >= LARGE_MARKER]
+    if not sure:
         return None
-    ids = np.array(sorted(guesses), np.int64)
+    ids = np.array(sorted(sure), np.int64)
     start = np.stack([np.mean(guesses[number], axis=0) for number in ids]).astype(np.float32)
     height, width = grey.shape
     inside = (start > 2).all(axis=1) & (start < (width - 3, height - 3)).all(axis=1)
@@ -219,9 +254,14 @@ def _charuco(grey: Bytes, target: Target) -> Found | None:
     points = np.concatenate(
         [refine_saddles(grey, one, float(half)) for one, half in zip(start, reach, strict=True)]
     )
-    good = np.linalg.norm(points - start, axis=1) < np.maximum(1.5 * reach, 3.0)
+    good = np.linalg.norm(points - start, axis=1) < np.maximum(reach, 1.5)
     ids, points = ids[good], points[good]
     return (ids, points) if _spans_plane(ids, target) else None
+
+
+def _side(quad: npt.NDArray[np.float32]) -> float:
+    """Return the shortest side of a marker, px."""
+    return float(np.linalg.norm(quad - np.roll(quad, 1, axis=0), axis=1).min())
 
 
 def _nearest_spacing(

@@ -27,7 +27,7 @@ def explain_missing(image: npt.NDArray[Any], target: Target, encoding: str = '')
     grey = to_byte_grey(to_grey(image, encoding))
     scale = min(1.0, _LONG_SIDE / max(grey.shape))
     if scale < 1.0:
-        grey = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=3))
+        grey = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
     if target.has_markers:
         said = _markers(grey, target)
         if said:
