@@ -51,6 +51,15 @@ def tool_version() -> str:
     return f'{NAME} {version}'
 
 
+def latest(estimates: Iterable[Estimate]) -> dict[str, Estimate]:
+    """Return what holds of each parameter: the last estimate; a refusal displaces none."""
+    found: dict[str, Estimate] = {}
+    for item in estimates:
+        if item.verdict != 'not estimated' or item.name not in found:
+            found[item.name] = item
+    return found
+
+
 def sensor_with(sensor: SensorModel, estimates: Iterable[Estimate]) -> SensorModel:
     """Return the sensor model with what was estimated; of two of a name the later counts.
 
@@ -98,7 +107,7 @@ def calibration_yaml(
     :param base: name of the sensor model that the values without estimate are from.
     :param about: more to say under ``calibration``: plain words, numbers, lists.
     """
-    found = {item.name: item for item in estimates}
+    found = latest(estimates)
     hashes = {bag.name: bag.sha256 for bag in bags}
     lines = [
         f'# Made by {tool_version()}. std is one standard deviation. verdict: estimated, weak',

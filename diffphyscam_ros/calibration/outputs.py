@@ -62,8 +62,15 @@ def summary(found: Calibration) -> str:
     for result in found.results:
         lines += ['', result.stage]
         lines += [f'  ! {message}' for message in result.messages]
+        refused: dict[str, list[str]] = {}
         for item in result.estimates:
-            lines.append(f'  {item.name:<24} {item.verdict:<14} {value_text(item)}')
-            if item.verdict != 'estimated':
+            if item.verdict == 'not estimated':
+                refused.setdefault(item.reason, []).append(item.name)
+                continue
+            lines.append(f'  {item.name:<24} {item.verdict:<10} {value_text(item)}')
+            if item.verdict == 'weak':
                 lines.append(f'  {"":<24} {item.reason}')
+        for reason, names in refused.items():
+            lines.append(f'  not estimated: {", ".join(names)}')
+            lines += [] if reason in result.messages else [f'  {"":<24} {reason}']
     return '\n'.join(lines)

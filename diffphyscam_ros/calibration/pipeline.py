@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from diffphyscam_ros.calibration.audit import Audit, audit
 from diffphyscam_ros.calibration.bag_hash import bag_hash
-from diffphyscam_ros.calibration.calibration_file import BagRecord
+from diffphyscam_ros.calibration.calibration_file import BagRecord, latest
 from diffphyscam_ros.calibration.errors import CalibrationError
 from diffphyscam_ros.calibration.intrinsics import IntrinsicsResult
 from diffphyscam_ros.calibration.progress import Progress, Silent
@@ -188,7 +188,7 @@ def _below(found: Calibration) -> tuple[str, ...]:
             )
     weak = [
         item.name
-        for item in found.estimates
+        for item in latest(found.estimates).values()
         if item.verdict == 'weak' and item.name not in BY_CONVENTION
     ]
     if weak and not limits.weak:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from diffphyscam_ros.calibration.audit import Audit
-from diffphyscam_ros.calibration.calibration_file import given_reason, tool_version
+from diffphyscam_ros.calibration.calibration_file import given_reason, latest, tool_version
 from diffphyscam_ros.calibration.pipeline import Calibration
 from diffphyscam_ros.calibration.report_data import OUTCOMES
 from diffphyscam_ros.calibration.report_figures import Drawing, drawings
@@ -64,7 +64,7 @@ def _head(found: Calibration) -> str:
     kind = {0: 'passed', 1: 'below', 3: 'nothing'}[found.exit_code]
     words = OUTCOMES[found.exit_code]
     counts = {
-        verdict: sum(item.verdict == verdict for item in found.estimates)
+        verdict: sum(item.verdict == verdict for item in latest(found.estimates).values())
         for verdict in ('estimated', 'weak', 'not estimated')
     }
     summary = (
@@ -155,13 +155,13 @@ def _sentence(text: str) -> str:
 
 
 def _parameters(found: Calibration) -> str:
-    latest = {item.name: item for item in found.estimates}
-    rest = [name for name in PARAMETERS if name not in latest]
+    held = latest(found.estimates)
+    rest = [name for name in PARAMETERS if name not in held]
     given = ', '.join(f'<code>{name}</code>' for name in rest)
     return (
         '<h2 id="parameters">Parameters</h2>\n<div class="scroll"><table><thead><tr>'
         '<th>Parameter</th><th>Value ± 1 std</th><th>Verdict</th><th>Why</th></tr></thead>'
-        f'<tbody>{_rows(list(latest.values()))}</tbody></table></div>\n'
+        f'<tbody>{_rows(list(held.values()))}</tbody></table></div>\n'
         f'<details><summary>{len(rest)} parameters are not part of this calibration</summary>'
         f'<p>{_chip("given")} {escape(_sentence(given_reason(found.base)))}</p><p>{given}</p>'
         '</details>'

@@ -10,10 +10,67 @@ from typing import Any
 
 from diffphyscam_ros.calibration.errors import CalibrationError
 from diffphyscam_ros.calibration.targets import Target
+from diffphyscam_ros.calibration.types import ROLES
 from diffphyscam_ros.camera.lens_models import COEFFICIENTS
 from diffphyscam_ros.camera.sensor_model import SensorModel
 
 MODELS = (*COEFFICIENTS, 'auto')
+
+STAGE_NAMES = ('intrinsics', 'vignetting', 'response', 'noise', 'defocus', 'colour', 'joint')
+
+_CONSTANTS = {
+    'exposure_us': ('exposure_time', 1e-6),
+    'exposure_ms': ('exposure_time', 1e-3),
+    'exposure_time': ('exposure_time', 1.0),
+    'gain_db': ('iso', 0.0),
+    'iso': ('iso', 1.0),
+    'aperture': ('aperture', 1.0),
+    'focus_distance_m': ('focus_distance', 1.0),
+    'focus_distance': ('focus_distance', 1.0),
+    'focal_length_mm': ('focal_length', 1e-3),
+    'focal_length': ('focal_length', 1.0),
+}
+
+
+def parse_constant(text: str) -> tuple[str, float]:
+    """Return field and value, in SI, of a setting that never changed, as exposure_us=5000.
+
+    :raises CalibrationError: for another name, or no number.
+    """
+    name, sign, number = text.partition('=')
+    if not sign or name not in _CONSTANTS:
+        raise CalibrationError(
+            'constant', text, allowed=f'NAME=NUMBER, NAME one of {", ".join(_CONSTANTS)}'
+        )
+    try:
+        value = float(number)
+    except ValueError:
+        raise CalibrationError(f'constant {name}', number, allowed='a number') from None
+    field_, scale = _CONSTANTS[name]
+    if name == 'gain_db':
+        return field_, float(100.0 * 10.0 ** (value / 20.0))
+    return field_, value * scale
+
+
+def parse_role(text: str) -> tuple[str, str]:
+    """Return bag and role of BAG=ROLE.
+
+    :raises CalibrationError: for anything else.
+    """
+    bag, sign, name = text.rpartition('=')
+    if not sign or not bag or name not in ROLES:
+        raise CalibrationError('role', text, allowed=f'BAG=ROLE, ROLE one of {", ".join(ROLES)}')
+    return bag.rstrip('/'), name
+
+
+def load_sensor(name: str) -> SensorModel:
+    """Return a sensor model by the name of a preset or of a file.
+
+    :raises ValueError: for an unknown preset or a broken file.
+    """
+    if Path(name).suffix in ('.yaml', '.yml', '.json'):
+        return SensorModel.load(name)
+    return SensorModel.preset(name)
 
 
 @dataclass(frozen=True)
@@ -35,6 +92,11 @@ class Thresholds:
             raise CalibrationError(
                 'the reprojection threshold', self.reprojection, allowed='greater than 0 px'
             )
+        for stage in self.require:
+            if stage not in STAGE_NAMES:
+                raise CalibrationError(
+                    'required stage', stage, allowed=f'one of {", ".join(STAGE_NAMES)}'
+                )
 
 
 @dataclass(frozen=True)

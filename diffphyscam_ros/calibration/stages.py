@@ -15,7 +15,9 @@ from diffphyscam_ros.calibration.noise import estimate_noise
 from diffphyscam_ros.calibration.progress import Progress
 from diffphyscam_ros.calibration.recording import Recording
 from diffphyscam_ros.calibration.request import Request
+from diffphyscam_ros.calibration.response import estimate_response
 from diffphyscam_ros.calibration.types import RecordedFrame, StageResult
+from diffphyscam_ros.calibration.vignetting import estimate_vignetting
 from diffphyscam_ros.camera.sensor_model import SensorModel
 
 
@@ -108,6 +110,16 @@ def run_intrinsics(context: Context) -> StageResult:
     return replace(found.stage, messages=(note, *found.stage.messages))
 
 
+def run_response(context: Context) -> StageResult:
+    """Find the response, from an exposure sweep of a still scene."""
+    return estimate_response(context.frames('response'), context.sensor)
+
+
+def run_vignetting(context: Context) -> StageResult:
+    """Find the law of the vignetting, from flat frames."""
+    return estimate_vignetting(context.frames('vignetting'), context.sensor)
+
+
 def run_noise(context: Context) -> StageResult:
     """Photon transfer, from flat and dark frames."""
     return estimate_noise(context.frames('noise'), context.sensor)
@@ -115,6 +127,8 @@ def run_noise(context: Context) -> StageResult:
 
 STAGES: dict[str, Callable[[Context], StageResult]] = {
     'intrinsics': run_intrinsics,
+    'response': run_response,
+    'vignetting': run_vignetting,
     'noise': run_noise,
 }
 """Every stage that there is, in the order in which they build on each other."""

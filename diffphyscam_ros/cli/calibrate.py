@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 import json
 from pathlib import Path
 import sys
-from typing import Any
+from typing import Any, TypeVar
 
 from diffphyscam_ros.cli.options import positive
+
+T = TypeVar('T')
 
 EXAMPLE = """examples:
   what can be estimated from these bags, and what should be filmed:
@@ -32,41 +35,26 @@ exit codes: 0 passed, 1 below a threshold, 2 bad input, 3 nothing could be estim
 docs/calibrate_your_camera.md says what to film.
 """
 
-_UNITS = {
-    'exposure_us': ('exposure_time', 1e-6),
-    'exposure_ms': ('exposure_time', 1e-3),
-    'exposure_time': ('exposure_time', 1.0),
-    'iso': ('iso', 1.0),
-    'aperture': ('aperture', 1.0),
-    'focus_distance_m': ('focus_distance', 1.0),
-    'focus_distance': ('focus_distance', 1.0),
-    'focal_length_mm': ('focal_length', 1e-3),
-    'focal_length': ('focal_length', 1.0),
-}
-
 
 def constant(text: str) -> tuple[str, float]:
-    """Parse NAME=NUMBER, as exposure_us=5000, into a setting in SI."""
-    name, sign, number = text.partition('=')
-    allowed = ', '.join((*_UNITS, 'gain_db'))
-    if not sign or name not in (*_UNITS, 'gain_db'):
-        raise argparse.ArgumentTypeError(f'{text!r}: must be NAME=NUMBER, NAME one of {allowed}')
-    try:
-        value = float(number)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f'{text!r}: {number!r} is no number') from None
-    if name == 'gain_db':
-        return 'iso', float(100.0 * 10.0 ** (value / 20.0))
-    field, scale = _UNITS[name]
-    return field, value * scale
+    """Parse NAME=NUMBER, as exposure_us=5000."""
+    from diffphyscam_ros.calibration.request import parse_constant
+
+    return _parsed(parse_constant, text)
 
 
 def role(text: str) -> tuple[str, str]:
     """Parse BAG=ROLE."""
-    bag, sign, name = text.rpartition('=')
-    if not sign or not bag:
-        raise argparse.ArgumentTypeError(f'{text!r}: must be BAG=ROLE, as flat.mcap=flat')
-    return bag.rstrip('/'), name
+    from diffphyscam_ros.calibration.request import parse_role
+
+    return _parsed(parse_role, text)
+
+
+def _parsed(parse: Callable[[str], T], text: str) -> T:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -121,7 +109,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action='append',
         default=[],
         metavar='NAME=NUMBER',
-        help=f'a setting that never changed: {", ".join((*_UNITS, "gain_db"))}',
+        help='a setting that never changed: exposure_us, gain_db, iso, aperture, '
+        'focus_distance_m, focal_length_mm',
     )
     settings.add_argument('--driver', default='', help='whose parameter events to read')
     settings.add_argument('--driver-node', default='', help='full name of its node')
@@ -149,24 +138,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     result.add_argument(
         '--require', action='append', default=[], metavar='STAGE', help='that must succeed'
     )
+    result.add_argument(
+        '--commit',
+        metavar='CAMERA',
+        help='namespace of a running camera that gets K and the distortion (set_camera_info) if '
+        'the calibration passes; needs ROS',
+    )
     parser.set_defaults(run=run)
 
 
 def request_of(options: argparse.Namespace) -> Any:
     """Return what the options ask for."""
-    from diffphyscam_ros.calibration.request import Request, Thresholds
-    from diffphyscam_ros.calibration.stages import STAGES
+    from diffphyscam_ros.calibration.request import load_sensor, Request, Thresholds
     from diffphyscam_ros.calibration.targets import Target
-    from diffphyscam_ros.camera import SensorModel
 
-    unknown = [stage for stage in options.require if stage not in STAGES]
-    if unknown:
-        raise ValueError(f'--require {unknown[0]}: must be one of {", ".join(STAGES)}')
-    sensor = None
-    if options.sensor:
-        as_file = Path(options.sensor).suffix in ('.yaml', '.yml', '.json')
-        load = SensorModel.load if as_file else SensorModel.preset
-        sensor = load(options.sensor)
+    sensor = load_sensor(options.sensor) if options.sensor else None
     return Request(
         bags=tuple(options.bags),
         target=Target.load(options.target) if options.target else None,
@@ -217,4 +203,8 @@ def run(options: argparse.Namespace) -> int:
         print(f'below the threshold: {reason}', file=sys.stderr)
     if found.exit_code == NOTHING_ESTIMABLE:
         print('nothing could be estimated: the report says what to record', file=sys.stderr)
+    if options.commit:
+        from diffphyscam_ros.nodes.commit_camera_info import commit
+
+        print(commit(found, options.commit))
     return found.exit_code
