@@ -130,7 +130,9 @@ class _Maker:
             if plane.patterns and plane.patterns.dsnu:
                 spread = max(plane.patterns.dsnu.variance, 0.0) / plane.patterns.size
             value, std = plane.black
-            pairs.append((value, ((std or 0.0) ** 2 + spread + (1e-4 * gain) ** 2) ** 0.5))
+            pairs.append(
+                (value, ((std or 0.0) ** 2 + spread + plane.grain**2 + 1e-8 * gain**2) ** 0.5)
+            )
         weights = np.array([1 / max(std, 1e-30) ** 2 for _, std in pairs])
         values = np.array([value for value, _ in pairs])
         value = float(np.average(values, weights=weights))
@@ -212,6 +214,8 @@ class _Maker:
             hidden = self.hot.hidden if self.hot else 0.0
             value = rate[0] / gain - hidden
             std = np.hypot(rate[1] / gain, value * self.relative[index])
+            if plane.dark_span:
+                std = np.hypot(std, plane.grain / (plane.dark_span * gain))
             if self.hot and self.hot.fraction:
                 std = np.hypot(std, hidden * self.hot.fraction_std / self.hot.fraction)
             pairs.append((max(value, 0.0) * unit, float(std) * unit))
@@ -226,10 +230,16 @@ class _Maker:
                 return self.missing(
                     'dsnu', 'no dark frames (two or more of the same settings): record them'
                 )
+            if plane.hidden:
+                return self.missing(
+                    'dsnu',
+                    'in the dark the steps of the converter are coarser than the noise: record '
+                    'with more bits or more gain',
+                )
             value, std = spread.root(self.gain[index] / self.units[index])
             pairs.append((value, float(np.hypot(std, value * self.relative[index]))))
         why = 'differences between photosites in the dark, temporal noise and slow changes removed'
-        return self.colours('dsnu', pairs, why, any(plane.hidden for plane in self.planes))
+        return self.colours('dsnu', pairs, why)
 
     def prnu(self) -> Estimate:
         pairs = []

@@ -42,6 +42,8 @@ class PlaneNoise:
     :param full: level of saturation below full scale, or None.
     :param reached: the highest mean level of all flats.
     :param hidden: the noise in the dark is smaller than the converter shows.
+    :param grain: by how much the steps of the converter may displace a mean in the dark.
+    :param dark_span: s, longest less shortest exposure time of dark frames.
     :param clipped: values in the dark are cut at digital 0.
     """
 
@@ -56,6 +58,8 @@ class PlaneNoise:
     dark_levels: int = 0
     dark_times: int = 0
     hidden: bool = False
+    grain: float = 0.0
+    dark_span: float = 0.0
     clipped: bool = False
     curved: bool = False
     messages: list[str] = field(default_factory=list)
@@ -167,11 +171,21 @@ def measure_plane(
         dark_levels=int(good_dark.sum()),
         dark_times=dark_times,
         hidden=hidden,
+        grain=_grain(variance[good_dark & paired], step),
+        dark_span=float(np.ptp(times[good_dark])) if dark_times > 1 else 0.0,
         clipped=clipped,
         curved=curved,
         messages=messages,
         plot=plot,
     )
+
+
+def _grain(variance: Array, step: float) -> float:
+    """Return the most that rounding displaces the mean of a normal distribution."""
+    if not len(variance):
+        return 0.0
+    least = max(float(variance.min()) / step**2 - 1.0 / 12.0, 0.0)
+    return step / np.pi * float(np.exp(-2.0 * np.pi**2 * least))
 
 
 def _darkness(

@@ -13,8 +13,11 @@ import numpy as np
 
 from diffphyscam_ros.calibration.planes import Array
 
-LEAST_NOISE = 0.24
-"""Temporal variance in squared steps below which a converter hides the noise (EMVA 1288, 6.6)."""
+LEAST_NOISE = 0.5
+"""Temporal variance in squared steps below which a converter hides the noise.
+
+EMVA 1288 allows 0.24, where the variance of an even level may be off by several percent.
+"""
 
 CURVED = 0.02
 """Share of the variance by which the line may bend before it is no line."""

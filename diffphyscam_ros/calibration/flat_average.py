@@ -1,0 +1,151 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The mean of flat fields, as light, gathered one frame at a time into blocks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from diffphyscam_ros.calibration.planes import Array, channels_of, LightCurve, plane_views
+from diffphyscam_ros.calibration.types import RecordedFrame
+from diffphyscam_ros.camera.sensor_model import SensorModel
+
+BLOCKS = 40
+"""Along the longer side of a picture, at most."""
+
+SATURATED = 1e-3
+"""Share of a frame's values at full scale above which it is left out."""
+
+
+@dataclass(frozen=True)
+class FlatAverage:
+    """Flat fields in blocks, the mean of all channels, each frame over its own mean.
+
+    :param even: (rows, columns) mean of every other frame; ``odd`` of the rest, None where there
+        is one frame only.
+    :param u: (columns,) px, centres of the blocks; ``v`` (rows,).
+    :param noise: standard deviation of a block of the mean of all frames, from differences of
+        neighbours within the blocks: fixed patterns and temporal noise.
+    """
+
+    even: Array
+    odd: Array | None
+    mean: Array
+    u: Array
+    v: Array
+    noise: float
+    frames: int
+    size: tuple[int, int]
+    skipped: dict[str, int]
+    bags: tuple[str, ...]
+
+
+def gather_flats(frames: Iterable[RecordedFrame], sensor: SensorModel) -> FlatAverage | str:
+    """Go through frames of role 'flat', and 'dark' before or after them, once.
+
+    :return: the average, or why there is none.
+    """
+    skipped: Counter[str] = Counter()
+    sums: list[Array | None] = [None, None]
+    weight = [0.0, 0.0]
+    bags: dict[str, None] = {}
+    first: RecordedFrame | None = None
+    curves: list[LightCurve] = []
+    dark_sum, dark_frames = 0.0, 0
+    for frame in frames:
+        if frame.role == 'dark':
+            dark_sum += float(frame.linear_unit().mean())
+            dark_frames += 1
+            continue
+        reason = _why_not(frame, first)
+        if reason:
+            skipped[reason] += 1
+            continue
+        if first is None:
+            first = frame
+            curves = [LightCurve(sensor, channel) for channel in channels_of(frame.encoding)]
+        values = frame.linear_unit()
+        light = _light(values, frame.encoding, curves)
+        bags[frame.bag] = None
+        index = int(sum(weight)) % 2
+        total = sums[index]
+        sums[index] = light if total is None else total + light
+        weight[index] += 1.0
+    first_sum, second = sums
+    if first is None or first_sum is None:
+        reasons = ', '.join(f'{count} {why}' for why, count in skipped.items())
+        return f'no usable flat frames ({reasons or "none of that role"})'
+    # A linear response has its black level still in the light.
+    black = 0.0
+    if curves[0].linear:
+        black = dark_sum / dark_frames if dark_frames else curves[0].black
+    return _blocks(first_sum, second, weight, black, first, dict(skipped), tuple(bags))
+
+
+def _why_not(frame: RecordedFrame, first: RecordedFrame | None) -> str:
+    if frame.role != 'flat':
+        return f'of role {frame.role!r}' if frame.role else 'of no known role'
+    if first is not None and (frame.size, frame.encoding) != (first.size, first.encoding):
+        return f'of another size or encoding than {first.size[0]}x{first.size[1]} {first.encoding}'
+    if float((frame.image >= frame.full_scale).mean()) > SATURATED:
+        return 'saturated'
+    return ''
+
+
+def _light(values: Array, encoding: str, curves: list[LightCurve]) -> Array:
+    """Return the mean light of the channels, (H, W), or (H/2, W/2) of a mosaic."""
+    planes = plane_views(values, encoding)
+    lights = [curve.light(plane) for curve, plane in zip(curves, planes, strict=True)]
+    return np.mean([light.astype(np.float64) for light in lights], axis=0)
+
+
+def _blocks(
+    first_sum: Array,
+    second: Array | None,
+    weight: list[float],
+    black: float,
+    first: RecordedFrame,
+    skipped: dict[str, int],
+    bags: tuple[str, ...],
+) -> FlatAverage:
+    scale = 2 if first.encoding.startswith('bayer_') else 1
+    height, width = first_sum.shape
+    block = max(2, int(np.ceil(max(height, width) / BLOCKS)))
+    rows, columns = height // block, width // block
+
+    def cut(picture: Array) -> Array:
+        part = picture[: rows * block, : columns * block]
+        return part.reshape(rows, block, columns, block)
+
+    total = first_sum if second is None else first_sum + second
+    count = weight[0] + weight[1]
+    light = total / count - black
+    level = float(light.mean())
+    parts = cut(light / level)
+    mean = parts.mean(axis=(1, 3))
+    # Within a block the light changes, too: differences of neighbours have little of that.
+    noise = float(((parts[:, :, :, 1:] - parts[:, :, :, :-1]) ** 2).mean() / 2.0) ** 0.5
+    halves = []
+    for one, n in ((first_sum, weight[0]), (second, weight[1])):
+        if one is not None:
+            light = one / n - black
+            halves.append(cut(light / light.mean()).mean(axis=(1, 3)))
+    centre = (block - 1) / 2.0
+    u = (np.arange(columns) * block + centre) * scale + (scale - 1) / 2.0
+    v = (np.arange(rows) * block + centre) * scale + (scale - 1) / 2.0
+    names = tuple(bag for bag in bags if bag)
+    return FlatAverage(
+        halves[0],
+        halves[1] if len(halves) > 1 else None,
+        mean,
+        u,
+        v,
+        noise / block,
+        int(count),
+        first.size,
+        skipped,
+        names,
+    )
