@@ -15,6 +15,7 @@ from diffphyscam_ros.calibration.message_types import normal_type
 from diffphyscam_ros.calibration.salvage import (
     Damage,
     MCAP_MAGIC,
+    mcap_profile,
     Message,
     ROS1_MAGIC,
     SCANS,
@@ -43,11 +44,12 @@ class BagPart(Protocol):
     """A file of a bag, open.
 
     ``damage`` is '' or says where the file is damaged; it may become known while reading.
-    ``note`` is '' or says how the file had to be read.
+    ``note`` is '' or says how the file had to be read. ``ros1`` tells how messages are laid out.
     """
 
     path: Path
     kind: str
+    ros1: bool
     channels: tuple[Channel, ...]
     damage: str
     note: str
@@ -113,6 +115,7 @@ class _IndexedPart:
         from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
 
         self.path, self.kind, self.damage, self.note = path, kind, '', ''
+        self.ros1 = kind == 'ros1'
         classes: dict[str, Any] = {'ros1': Reader1, 'mcap': McapReader, 'sqlite3': Sqlite3Reader}
         # sqlite3 takes the path for a URI
         address = Path(str(path).replace('%', '%25').replace('?', '%3f').replace('#', '%23'))
@@ -158,7 +161,8 @@ class _SalvagedPart:
 
     def __init__(self, path: Path, kind: str, name: str, reason: str) -> None:
         self.path, self.kind, self.damage = path, kind, ''
-        self.note = f'has no usable index ({reason}) and was read from the front'
+        self.ros1 = kind == 'ros1' or (kind == 'mcap' and mcap_profile(path) == 'ros1')
+        self.note = f'was read from the front, not by its index ({reason})'
         self._topics: dict[int, Topic] = {}
         counts: dict[int, int] = {}
         first, last = 2**63 - 1, 0

@@ -69,7 +69,7 @@ class Bag:
                 for channel in self.channels()
                 if channel.definition and channel.type in NEEDED
             }
-            kinds = {part.kind == 'ros1' for part in self.parts}
+            kinds = {part.ros1 for part in self.parts}
             if len(kinds) > 1:
                 raise CalibrationError(
                     f'folder {name}',

@@ -8,6 +8,7 @@ then those below and the ones that rosbags knows are used.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+import struct
 from typing import Any
 
 from diffphyscam_ros.calibration.errors import CalibrationError
@@ -96,14 +97,26 @@ class MessageTypes:
         try:
             if self._ros1:
                 return self._store.deserialize_ros1(data, name)
+            if name == PARAMETER_EVENT:
+                return self._read_loosely(data, name)
             return self._store.deserialize_cdr(data, name)
-        except (SerdeError, IndexError, OverflowError, MemoryError) as error:
+        except (SerdeError, ValueError, struct.error, IndexError, OverflowError) as error:
             raise CalibrationError(
                 f'message of {place}',
                 f'{len(data)} bytes',
                 allowed=f'a {name} ({error})',
                 remedy='the message is damaged or of another version of that type',
             ) from error
+
+    def _read_loosely(self, data: bytes, name: str) -> Any:
+        """Read a message that may be followed by bytes without meaning.
+
+        Fast DDS reserves too much for sequences of structures, and rosbags refuses the rest.
+        """
+        definition = self._store.get_msgdef(name)
+        little = data[1:2] == b'\x01'
+        read = definition.deserialize_cdr_le if little else definition.deserialize_cdr_be
+        return read(data[4:], 0, definition.cls, self._store)[0]
 
 
 def _with_parts(types: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from diffphyscam_ros.calibration.bags import Bag
-from diffphyscam_ros.calibration.bit_depth import recognised_bit_depth
+from diffphyscam_ros.calibration.bit_depth import empty_low_bits, recognised_bit_depth
 from diffphyscam_ros.calibration.encodings import CANONICAL, check_encoding
 from diffphyscam_ros.calibration.errors import CalibrationError
 from diffphyscam_ros.calibration.frame_settings import FrameSettingsFinder, SETTLE_FRAMES
@@ -62,7 +62,8 @@ class Recording:
     :param driver: whose parameter events to read, one of ``DRIVER_NAMES``; '' = recognise it.
     :param driver_node: full name of its node, where several have exposure parameters.
     :param encoding: take the pixels for this one, whatever the messages say.
-    :param bit_depth: 10, 12, 14 for such values in the low bits of 16; 0 = recognise it.
+    :param bit_depth: 10, 12, 14 for such values in the low bits of 16; 0 = recognise it. Values
+        in the high bits are recognised always, and moved to the low ones.
     :param settle_frames: how many frames after a parameter event count as settling.
     :raises CalibrationError: for bags, topics or options that cannot be used.
     """
@@ -122,9 +123,12 @@ class Recording:
                 same_clock=self._images.same_clock,
                 settle_frames=settle_frames,
             )
-            self.bit_depth = bit_depth
-            if self.encoding.endswith('16') and not bit_depth:
-                self.bit_depth = recognised_bit_depth(self._images.spread(16))
+            self.bit_depth, self._shift = bit_depth, 0
+            if self.encoding.endswith('16'):
+                some = self._images.spread(16)
+                self._shift = empty_low_bits(some)
+                known = 16 - self._shift if self._shift else recognised_bit_depth(some)
+                self.bit_depth = bit_depth or known
         except BaseException:
             self.close()
             raise
@@ -249,6 +253,8 @@ class Recording:
             except CalibrationError as error:
                 state.damaged.add(str(error))
                 continue
+            if self._shift and pixels.dtype.itemsize == 2:
+                pixels = pixels >> self._shift
             pixels.flags.writeable = False
             yield RecordedFrame(
                 index=index,

@@ -157,6 +157,17 @@ def mcap_records(path: Path) -> Records:
         yield from _mcap_level(stream, {}, nested=False)
 
 
+def mcap_profile(path: Path) -> str:
+    """Return the profile in the header of an mcap file: 'ros2', 'ros1', ..., or ''."""
+    with path.open('rb') as stream:
+        try:
+            _take(stream, len(MCAP_MAGIC), 'the start')
+            _take(stream, 9, 'a record')
+            return _text(stream).decode()
+        except (Damage, UnicodeDecodeError):
+            return ''
+
+
 def _text(stream: BinaryIO) -> bytes:
     return _take(stream, struct.unpack('<I', _take(stream, 4, 'a length'))[0], 'a text')
 
@@ -186,7 +197,7 @@ def _mcap_level(stream: BinaryIO, schemas: dict[int, tuple[str, str]], nested: b
         if operation == b'\x03':
             (key,) = struct.unpack('<H', _take(part, 2, 'a schema'))
             name, encoding, text = _text(part).decode(), _text(part), _text(part).decode()
-            schemas[key] = (name, text if encoding == b'ros2msg' else '')
+            schemas[key] = (name, text if encoding in (b'ros2msg', b'ros1msg') else '')
         elif operation == b'\x04':
             key, schema = struct.unpack('<HH', _take(part, 4, 'a channel'))
             yield Topic(key, _text(part).decode(), *schemas.get(schema, ('', '')))

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from diffphyscam_ros.calibration import CalibrationError, Recording
-from diffphyscam_ros.calibration.bags import _numbers
+from diffphyscam_ros.calibration.bags import _numbers, Bag
 
 KINDS = [
     ('ros1', ''),
@@ -203,7 +203,7 @@ def test_ros1_bag_that_was_never_closed(tmp_path: Path) -> None:
     active.write_bytes(content)
     with Recording(active) as recording:
         assert numbers(recording) == [0, 1, 2, 3, 4, 5]
-        assert any('no usable index' in message for message in recording.messages())
+        assert any('not by its index' in message for message in recording.messages())
 
 
 def test_mcap_without_chunks_in_any_order(tmp_path: Path) -> None:
@@ -221,6 +221,35 @@ def test_mcap_without_chunks_in_any_order(tmp_path: Path) -> None:
     with Recording(file) as recording:
         assert numbers(recording) == [0, 1, 2]
         assert not any('damaged' in text for text in recording.messages())
+
+
+def test_mcap_of_ros1(tmp_path: Path) -> None:
+    """As tools write it that convert ROS 1 bags."""
+
+    def text(words: str) -> bytes:
+        return len(words).to_bytes(4, 'little') + words.encode()
+
+    def record(operation: int, content: bytes) -> bytes:
+        return bytes([operation]) + len(content).to_bytes(8, 'little') + content
+
+    write_frames(tmp_path / 'bag.bag', 'ros1', 2)
+    bag = Bag(tmp_path / 'bag.bag', 'bag')
+    (channel,) = [item for item in bag.channels() if item.topic == '/cam/image_raw']
+    schema = text('sensor_msgs/Image') + text('ros1msg') + text(channel.definition)
+    records = [
+        record(1, text('ros1') + text('x')),
+        record(3, (1).to_bytes(2, 'little') + schema),
+        record(4, b'\x01\x00\x01\x00' + text('/cam/image_raw') + text('ros1') + bytes(4)),
+    ]
+    for _, time, data in bag.read(['/cam/image_raw']):
+        times = time.to_bytes(8, 'little') * 2
+        records.append(record(5, b'\x01\x00' + bytes(4) + times + data))
+    bag.close()
+    magic = b'\x89MCAP0\r\n'
+    end = record(15, bytes(4)) + record(2, bytes(20)) + magic
+    (tmp_path / 'x.mcap').write_bytes(magic + b''.join(records) + end)
+    with Recording(tmp_path / 'x.mcap') as recording:
+        assert numbers(recording) == [0, 1]
 
 
 def test_journal_of_a_database_is_named(tmp_path: Path) -> None:

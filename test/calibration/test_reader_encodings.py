@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from diffphyscam_ros.calibration import CalibrationError, Recording
-from diffphyscam_ros.calibration.bit_depth import recognised_bit_depth
+from diffphyscam_ros.calibration.bit_depth import empty_low_bits, recognised_bit_depth
 from diffphyscam_ros.calibration.compressed_encodings import decode_compressed
 from diffphyscam_ros.calibration.encodings import decode_image, supported_encodings
 
@@ -216,6 +216,26 @@ def test_twelve_bits_in_sixteen(tmp_path: Path) -> None:
     np.testing.assert_allclose(unit, picture / 4095.0, rtol=1e-6)
     with Recording(tmp_path / 'bag', bit_depth=14) as recording:
         assert next(recording.frames()).full_scale == 16383.0
+
+
+def test_values_in_the_high_bits_are_moved_down(tmp_path: Path) -> None:
+    picture = np.minimum(RNG.integers(0, 6000, (20, 30)), 4095).astype(np.uint16)
+    with BagWriter(tmp_path / 'bag') as bag:
+        bag.image(0, picture << 4, 'bayer_rggb16')
+        bag.image(1, (picture // 100) << 4, 'bayer_rggb16')
+    with Recording(tmp_path / 'bag') as recording:
+        bright, dark = recording.frames()
+    np.testing.assert_array_equal(bright.image, picture)
+    np.testing.assert_array_equal(dark.image, picture // 100)
+    assert (bright.bit_depth, bright.full_scale) == (12, 4095.0)
+
+
+def test_empty_low_bits_need_many_values() -> None:
+    assert empty_low_bits([MONO16, MONO16 << 4]) == 0
+    assert empty_low_bits([np.full((20, 30), 4096, np.uint16)]) == 0
+    assert empty_low_bits([np.zeros((20, 30), np.uint16)]) == 0
+    values = np.arange(600, dtype=np.uint16).reshape(20, 30)
+    assert [empty_low_bits([values << n]) for n in (0, 2, 4, 6)] == [0, 2, 4, 6]
 
 
 def test_damaged_frames_are_left_out_and_named(tmp_path: Path) -> None:
