@@ -18,7 +18,7 @@ from diffphyscam_ros.calibration.tag_edges import refine_squares
 from diffphyscam_ros.calibration.targets import GRIDS, Target
 from diffphyscam_ros.calibration.view_quality import measure_quality
 
-VERSION = 3
+VERSION = 4
 """Changes whenever the same picture may give other corners: detections in caches are then old."""
 
 LONG_SIDE = 1200

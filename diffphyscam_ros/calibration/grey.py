@@ -20,6 +20,10 @@ _BAYER = {
 }
 
 
+PALE, NOTHING = 80, 8
+"""Of 255: a smaller range is stretched, unless there is nothing but noise."""
+
+
 def to_grey(image: npt.NDArray[Any], encoding: str = '') -> npt.NDArray[Any]:
     """Return the picture in grey, (H, W), in its own type and scale.
 
@@ -49,12 +53,13 @@ def to_grey(image: npt.NDArray[Any], encoding: str = '') -> npt.NDArray[Any]:
 def to_byte_grey(grey: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Return a grey picture in 8 bits, its contrast kept.
 
-    8 bit pictures stay. Of 16 bit ones the range between the darkest and brightest 0.1 % of the
-    pixels becomes 0 to 255: a 12 bit sensor underexposed by 4 stops still uses all of it.
+    Of 16 bit pictures the range between the darkest and brightest 0.1 % of the pixels becomes 0
+    to 255, so that a 12 bit sensor underexposed by 4 stops still uses all of it; 8 bit ones stay,
+    except that pale ones are stretched too: detectors want some contrast.
     """
-    if grey.dtype == np.uint8:
-        return grey
     low, high = np.percentile(grey[::4, ::4], (0.1, 99.9))
+    if grey.dtype == np.uint8 and (high - low >= PALE or high - low < NOTHING):
+        return grey
     scale = 255.0 / max(high - low, 1.0)
     stretched = np.clip((grey.astype(np.float32) - np.float32(low)) * np.float32(scale), 0, 255)
     return np.round(stretched).astype(np.uint8)

@@ -21,6 +21,7 @@ UNSURE_FOCAL = 0.05  # of the focal length: nothing is known
 WEAK_FOCAL = 0.005
 WEAK_CENTRE = 0.01  # of the width
 WEAK_DIRECTION = 2.0  # px of standard deviation anywhere in the picture
+GROSS = 0.25  # the weight of a corner that is 12 standard deviations off
 LARGE_ERROR = 1.0  # px
 
 REMEDY = (
@@ -102,9 +103,10 @@ def weaknesses(
             'the lens model turns back on itself inside the picture: film the board in the '
             'corners, or take another model'
         )
-    if found.fit.rms > LARGE_ERROR:
+    typical = found.fit.sigma * 2**0.5  # single gross errors do not count
+    if typical > LARGE_ERROR:
         weak.append(
-            f'corners are {found.fit.rms:.2f} px rms from where they should be: is the board '
+            f'corners are {typical:.2f} px rms from where they should be: is the board '
             'flat, its size as stated, the camera still or its shutter global?'
         )
     return tuple(weak)
@@ -176,6 +178,9 @@ def messages_of(selection: Selection, found: RobustFit | None) -> tuple[str, ...
         )
     if found is None:
         return tuple(messages)
+    gross = int((found.fit.weights < GROSS).sum())
+    if gross:
+        messages.append(f'{gross} single corners are far off and hardly count')
     if found.disagreement > DISAGREEMENT:
         messages.append(
             f'views disagree {found.disagreement:.1f} times as much as the errors of their '

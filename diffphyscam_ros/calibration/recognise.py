@@ -35,7 +35,7 @@ def explain_missing(image: npt.NDArray[Any], target: Target, encoding: str = '')
     shape = _chessboard(grey)
     if shape is None:
         return ''
-    columns, rows = shape
+    columns, rows = max(shape), min(shape)  # which way it lies is not known
     there = f'a chessboard of {columns}x{rows} inner corners is in the picture'
     if target.kind == 'chessboard' and sorted(shape) == sorted(target.corner_grid):
         return ''

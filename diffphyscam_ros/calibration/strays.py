@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -16,14 +17,22 @@ STRAY_PIXELS = 0.75  # px more
 def without_strays(board: Array, pixels: Array) -> npt.NDArray[np.bool_]:
     """Return which corners to keep.
 
-    Each corner is predicted from its nearest neighbours by an affine map: what perspective and
-    the lens add to that is smooth, and about the same for all. The worst is dropped first, since
-    it spoils the predictions of its neighbours; at most a tenth goes.
+    One perspective explains most of where corners are; what the lens adds to it is smooth, so
+    that each corner's share is predicted from its nearest neighbours by an affine map. The worst
+    is dropped first, since it spoils the predictions of its neighbours; at most a tenth goes.
 
     :param board: (n, 2) where the corners are on the board.
     :param pixels: (n, 2) where they were found.
     """
     keep = np.ones(len(board), bool)
+    if len(board) <= NEIGHBOURS + 4:
+        return keep
+    size = float(np.abs(board).max())
+    view, _ = cv2.findHomography(board / size, pixels, cv2.LMEDS)
+    if view is None:
+        return keep
+    seen = np.column_stack([board / size, np.ones(len(board))]) @ np.asarray(view, np.float64).T
+    pixels = pixels - seen[:, :2] / seen[:, 2:]
     while keep.sum() > NEIGHBOURS + 4 and (~keep).sum() <= len(board) // 10:
         index = np.flatnonzero(keep)
         error = _disagreement(board[index], pixels[index])

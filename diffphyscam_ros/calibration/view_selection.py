@@ -77,11 +77,17 @@ def _without_repeats(views: list[BoardView]) -> tuple[list[BoardView], int]:
     hundred measurements.
     """
     kept: list[BoardView] = []
+    centres = np.zeros((len(views), 2))
     repeats = 0
     for view in views:
-        if any(_moved(view, other) < SAME for other in kept[-3:]):
+        centre = view.image_points.mean(axis=0)
+        # Where a tenth of the corners differ, so may their mean: near is a few pixels.
+        reach = SAME + 0.2 * float(np.ptp(view.image_points, axis=0).max())
+        near = np.linalg.norm(centres[: len(kept)] - centre, axis=1) < reach
+        if any(_moved(view, kept[index]) < SAME for index in np.flatnonzero(near)):
             repeats += 1
         else:
+            centres[len(kept)] = centre
             kept.append(view)
     return kept, repeats
 
