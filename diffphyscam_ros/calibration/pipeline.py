@@ -28,6 +28,9 @@ from diffphyscam_ros.camera.settings import CameraSettings
 PASSED, BELOW_THRESHOLD, BAD_INPUT, NOTHING_ESTIMABLE = 0, 1, 2, 3
 """Exit codes."""
 
+NEED_EXPOSURES = ('flat', 'dark', 'sweep')
+"""Roles of frames that automatic exposure spoils."""
+
 BY_CONVENTION = ('aggregator_gain',)
 """Parameters that no recording shows: they are weak however good it is."""
 
@@ -186,6 +189,12 @@ def _below(found: Calibration) -> tuple[str, ...]:
                 f'corners are {error:.3f} px rms from where they should be in views held out: the '
                 f'threshold is {limits.reprojection:g} px (--max-error)'
             )
+    roles = found.audit.roles
+    if found.audit.automatic[0] == 'running' and any(roles.get(r) for r in NEED_EXPOSURES):
+        why.append(
+            f'automatic exposure or gain was running ({found.audit.automatic[1]}): switch both '
+            'off and record again what was filmed for response and noise'
+        )
     weak = [
         item.name
         for item in latest(found.estimates).values()
