@@ -50,8 +50,15 @@ RECORD = (
     'last, with everything else as it is'
 )
 
-FOOT = 0.1
-"""Digital values above darkness that the gamma curve is not fitted to."""
+FOOT = 0.04
+"""Digital values above darkness that the gamma curve is not fitted to.
+
+Within a few electrons of darkness log2 is so bent that the mean of noisy values is not the value
+of the mean.
+"""
+
+ALIKE = 1e-3
+"""Digital values by which two curves may differ to count as the same."""
 
 WRONG_TIME = 0.03
 """Share by which an exposure may differ from what all others say of it."""
@@ -128,26 +135,24 @@ def _chosen(sweep: Sweep, sensor: SensorModel) -> tuple[Fit, dict[str, float]]:
     # the light of a site has to come from somewhere
     rest = np.bincount(seen.site[~out & (seen.factor > 0)], minlength=sites)
     out &= rest[seen.site] > 0
-    inside = seen.chosen(~out)
-    out &= seen.value > seen.value.min() + FOOT
+    free = fit_curve(_curve(Table, seen, black, top), seen, sites)
+    # Cut by what a value should be: those that noise has lifted over the limit would bias a fit.
+    expected = free.predict(seen)
+    lit = expected > expected.min() + FOOT
     errors: dict[str, float] = {}
     for kind in CURVES:
-        fit = fit_curve(_curve(kind, seen, black, top), _without_foot(kind, inside), sites)
+        used = ~out & lit if kind is Gamma else ~out
+        fit = fit_curve(_curve(kind, seen, black, top), seen.chosen(used), sites)
         miss = fit.predict(seen.chosen(out)) - seen.value[out]
         errors[kind.kind] = float(np.sqrt(np.mean(miss**2)))
     best = min(errors.values())
-    simple = next(k for k in CURVES if errors[k.kind] ** 2 < max(1.02 * best**2, best**2 + 5e-7))
-    fit = fit_curve(_curve(simple, seen, black, top), _without_foot(simple, seen), sites)
-    return fit, errors
-
-
-def _without_foot(kind: type[Curve], seen: Observations) -> Observations:
-    """Leave out the dark end for the gamma curve.
-
-    Within a few electrons of darkness log2 is so bent that the mean of noisy values is not the
-    value of the mean.
-    """
-    return seen.chosen(seen.value > seen.value.min() + FOOT) if kind is Gamma else seen
+    simple = next(
+        k for k in CURVES if errors[k.kind] ** 2 < max(1.02 * best**2, best**2 + ALIKE**2)
+    )
+    if simple is Table:
+        return free, errors
+    used = lit if simple is Gamma else np.ones_like(lit)
+    return fit_curve(_curve(simple, seen, black, top), seen.chosen(used), sites), errors
 
 
 def _curve(kind: type[Curve], seen: Observations, black: float, top: float) -> Curve:

@@ -19,6 +19,9 @@ from diffphyscam_ros.camera.sensor_model import SensorModel
 ENTRIES = 256
 """Of the response table."""
 
+LED_ON = 0.004
+"""Error of the value of darkness of a gamma curve, which is led on from brighter values."""
+
 REFERENCE = 0.9
 """Digital value at which curves keep the nominal brightness."""
 
@@ -49,10 +52,12 @@ class _Maker:
         self.why = f'values from {self.low:.3f} to {self.high:.3f} of {len(sweep.settings)} '
         self.why += 'exposures of a still scene'
 
-    def estimate(self, name: str, value: Value, std: object, why: str = '') -> Estimate:
+    def estimate(
+        self, name: str, value: Value, std: float | tuple[float, ...] | None, why: str = ''
+    ) -> Estimate:
         return Estimate(
             name, value, std, FIELDS[name].unit, self.verdict, why or self.why, *self.origin
-        )  # type: ignore[arg-type]
+        )
 
     def spread(self, function: Callable[[Array], Array]) -> Array:
         """Return the standard deviation of a function of θ."""
@@ -99,7 +104,9 @@ class _Maker:
         black_std = self.dark_std or float(self.spread(lambda t: raw(t)[:1])[0])
         gains = tuple(1.0 / curve.full_signal for curve in self.nominal)
         return (
-            self.estimate('response_table', tuple(table.tolist()), tuple(self.spread(unit))),
+            self.estimate(
+                'response_table', tuple(table.tolist()), tuple(self.spread(unit).tolist())
+            ),
             self._by_convention(gains),
             self.estimate('response_biases', (0.0,) * 3, (0.0,) * 3, 'by convention'),
             self.black_of(black, black_std),
@@ -131,6 +138,7 @@ class _Maker:
 
         gamma, gain, bias, signal = (float(v) for v in parameters(theta))
         std = [float(v) for v in self.spread(parameters)]
+        std[2] = float(np.hypot(std[2], LED_ON))
         nominal = self._nominal_signal(self.nominal[1])
         light = float(np.asarray(self.sensor.aggregator_gain)) * signal / nominal
         aggregator = Estimate(
@@ -164,4 +172,4 @@ class _Maker:
         """Return the exposure at which the table, led on straight, reaches 1."""
         x = np.linspace(1.0, 2.0, 1001)
         value = self.fit.curve.value(self.fit.theta, x)
-        return float(x[min(np.searchsorted(value, 1.0), len(x) - 1)])
+        return float(x[min(int(np.searchsorted(value, 1.0)), len(x) - 1)])
