@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from diffphyscam_ros.calibration.errors import CalibrationError
+
 _ARUCO: Any = cv2.aruco  # either of its forms
 _NEW = hasattr(_ARUCO, 'ArucoDetector')
 
@@ -17,15 +19,24 @@ _NEW = hasattr(_ARUCO, 'ArucoDetector')
 @lru_cache(maxsize=16)
 def _dictionary(name: str, count: int) -> Any:
     """Return the first ``count`` markers of a dictionary: fewer are found faster and surer."""
-    number = getattr(_ARUCO, name, None)
-    if number is None:  # older names of the tag families
-        number = getattr(_ARUCO, name.replace('h', 'H'))
+    number = getattr(_ARUCO, name, getattr(_ARUCO, name.replace('h', 'H'), None))
+    if number is None:
+        raise CalibrationError(
+            'dictionary', name, remedy=f'OpenCV {cv2.__version__} does not have it; take another'
+        )
     if not _NEW:
-        return _ARUCO.Dictionary_get(number)
+        book = _ARUCO.Dictionary_get(number)
+        book.bytesList = book.bytesList[:count]
+        return book
     whole = _ARUCO.getPredefinedDictionary(number)
     if count >= len(whole.bytesList):
         return whole
     return _ARUCO.Dictionary(whole.bytesList[:count], whole.markerSize, whole.maxCorrectionBits)
+
+
+def has_dictionary(name: str) -> bool:
+    """Tell whether this OpenCV has a dictionary: older ones lack some."""
+    return hasattr(_ARUCO, name) or hasattr(_ARUCO, name.replace('h', 'H'))
 
 
 def marker_bits(dictionary: str) -> int:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from diffphyscam_ros.calibration.detect import detect_board
 from diffphyscam_ros.calibration.grey import to_byte_grey, to_grey
-from diffphyscam_ros.calibration.markers import find_markers
+from diffphyscam_ros.calibration.markers import find_markers, has_dictionary
 from diffphyscam_ros.calibration.targets import DICTIONARY_SIZES, GRIDS, Target
 
 _LONG_SIDE = 1000
@@ -71,7 +71,7 @@ def _markers(grey: npt.NDArray[np.uint8], target: Target) -> str:
     counts = {}
     for name in DICTIONARY_SIZES:
         # The largest of each size holds the smaller ones.
-        if name.endswith(('_50', '_100', '_250')):
+        if name.endswith(('_50', '_100', '_250')) or not has_dictionary(name):
             continue
         for border in (1, 2) if target.kind in GRIDS else (1,):
             number = len(find_markers(grey, name, DICTIONARY_SIZES[name], border))
