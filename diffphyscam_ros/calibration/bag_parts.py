@@ -185,7 +185,8 @@ class _SalvagedPart:
         try:
             for record in SCANS[self.kind](self.path):
                 if isinstance(record, Topic):
-                    self._topics[record.key] = record
+                    if isinstance(record.name, str) and isinstance(record.type, str):
+                        self._topics[record.key] = record
                 elif record.key in self._topics:
                     yield record
         except Damage as damage:
@@ -196,8 +197,14 @@ class _SalvagedPart:
     def messages(self, topics: Collection[str], start: int | None = None) -> Iterator[Record]:
         for message in self._scan():
             name = self._topics[message.key].name
-            if name in topics and (start is None or message.time >= start):
-                yield name, message.time, _unpacked(message.data)
+            if name not in topics or (start is not None and message.time < start):
+                continue
+            try:
+                data = _unpacked(message.data)
+            except Exception as error:  # each library of compression has its own
+                self.damage = f'a message at {message.time} ns: {type(error).__name__}: {error}'
+                continue
+            yield name, message.time, data
 
     def close(self) -> None:
         """Nothing stays open between two readings."""

@@ -71,16 +71,20 @@ class MessageTypes:
         types: dict[str, Any] = dict(base.fielddefs)
         for name, text in _DEFINITIONS.items():
             types.update(get_types_from_msg(text, name))
-        own = find_resource('msg/CameraMetadata.msg').read_text(encoding='utf-8')
-        types.update(get_types_from_msg(own, CAMERA_METADATA))
+        ours = find_resource('msg/CameraMetadata.msg').read_text(encoding='utf-8')
+        types.update(get_types_from_msg(ours, CAMERA_METADATA))
         self.messages: list[str] = []
         for name, text in definitions:
             try:
-                types.update(get_types_from_msg(text, name))
-            except (TypesysError, ValueError) as error:
+                own = get_types_from_msg(text, name)
+                candidate = {**types, **own}
+                for each in own:
+                    _check(candidate, each, types.get(each) if each in NEEDED else None)
+                types = candidate
+            except (TypesysError, ValueError, KeyError) as error:
                 self.messages.append(
-                    f'the definition of {name} in the bag cannot be read ({error}): that of '
-                    'the newest ROS is used'
+                    f'the definition of {name} in the bag cannot be used ({error}): that of '
+                    'the newest ROS is taken'
                 )
         self._store = get_typestore(Stores.EMPTY)
         self._store.register(_with_parts(types, NEEDED))
@@ -117,6 +121,22 @@ class MessageTypes:
         little = data[1:2] == b'\x01'
         read = definition.deserialize_cdr_le if little else definition.deserialize_cdr_be
         return read(data[4:], 0, definition.cls, self._store)[0]
+
+
+def _check(types: Mapping[str, Any], name: str, known: Any) -> None:
+    """Refuse a definition that lacks fields of the known one, or whose parts are not defined.
+
+    :raises ValueError: naming what is missing.
+    """
+    own = {field.lower() for field, _ in types[name][1]}
+    missing = {field for field, _ in known[1] if field.lower() not in own} if known else ()
+    if missing:
+        raise ValueError(f'without {", ".join(sorted(missing))}')
+    for part in _with_parts(types, [name]).values():
+        for _, kind in part[1]:
+            unknown = [word for word in _strings(kind) if '/' in word and word not in types]
+            if unknown:
+                raise ValueError(f'{unknown[0]} is not defined')
 
 
 def _with_parts(types: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
