@@ -40,12 +40,23 @@ def summaries(bags: Sequence[Bag]) -> tuple[TopicSummary, ...]:
     )
 
 
+def _namespace(name: str) -> list[str]:
+    return name.split('/')[:-1]
+
+
+def related(topic: str, names: Iterable[str]) -> list[str]:
+    """Return those names whose namespace holds the topic's, or lies in it."""
+    own = _namespace(topic)
+    spaces = {name: _namespace(name) for name in names}
+    return [name for name, space in spaces.items() if own[: len(space)] == space[: len(own)]]
+
+
 def nearest(topic: str, names: Iterable[str]) -> list[str]:
     """Return those names that share most levels of the topic's namespace; several = a tie."""
-    own = topic.split('/')[:-1]
+    own = _namespace(topic)
 
     def shared(name: str) -> tuple[int, int]:
-        parts = name.split('/')[:-1]
+        parts = _namespace(name)
         same = 0
         while same < min(len(own), len(parts)) and own[same] == parts[same]:
             same += 1
@@ -54,6 +65,16 @@ def nearest(topic: str, names: Iterable[str]) -> list[str]:
     scores = {name: shared(name) for name in names}
     best = max(scores.values(), default=None)
     return [name for name, score in scores.items() if score == best]
+
+
+def camera_count(bag: Bag) -> int:
+    """Return how many topics of a bag have pictures, a compressed copy not counted."""
+    names = (
+        base_topic(channel.topic)
+        for channel in bag.channels()
+        if channel.type in (IMAGE, COMPRESSED_IMAGE) and channel.count
+    )
+    return len(set(names))
 
 
 def base_topic(name: str) -> str:

@@ -22,7 +22,7 @@ from diffphyscam_ros.calibration.message_types import (
     PARAMETER_EVENT,
     REALSENSE_METADATA,
 )
-from diffphyscam_ros.calibration.recording_topics import nearest
+from diffphyscam_ros.calibration.recording_topics import camera_count, nearest, related
 from diffphyscam_ros.calibration.settings_sources import (
     from_camera_metadata,
     from_flir,
@@ -122,13 +122,17 @@ def _belonging(
     candidates = dict.fromkeys(
         channel.topic for channel in bag.channels() if channel.type == kind and channel.count
     )
-    near = nearest(image_topic, candidates)
-    if len(near) > 1:
+    near = nearest(image_topic, related(image_topic, candidates))
+    if not near and len(candidates) == 1 and camera_count(bag) == 1:
+        near = list(candidates)
+    if len(near) == 1:
+        return {near[0]: (name, kind)}
+    if candidates:
         messages.append(
-            f'{bag.name}: {name} is not read, {", ".join(near)} are equally near to {image_topic}'
+            f'{bag.name}: {name} is not read, of {", ".join(candidates)} '
+            f'{"several are" if near else "none is"} in the namespace of {image_topic}'
         )
-        return {}
-    return dict.fromkeys(near, (name, kind))
+    return {}
 
 
 def _read(
@@ -208,7 +212,8 @@ def _events(
                 f'{name} has parameters of exposure, but which driver it is cannot be told: say '
                 f'--driver {"|".join(DRIVER_NAMES)}'
             )
-    near = nearest(topic, [f'{name}/node' for name in known])
+    names_of_nodes = [f'{name}/node' for name in known]
+    near = nearest(topic, related(topic, names_of_nodes) or names_of_nodes)
     if len(near) != 1:
         if near:
             messages.append(

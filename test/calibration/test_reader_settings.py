@@ -169,6 +169,26 @@ def test_the_node_beside_the_pictures_is_the_driver(tmp_path: Path) -> None:
     assert any('/left/driver, /right/driver' in text for text in messages)
 
 
+def test_topics_of_another_camera_are_not_taken(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'bag') as bag:
+        for topic in ('/camera/color/image_raw', '/camera/infra1/image_raw'):
+            bag.image(0, pattern(0), topic=topic)
+        bag.realsense(0, '/camera/infra1/metadata', {'actual_exposure': 100})
+        bag.camera_info(0, (32, 24), '/camera/infra1/camera_info')
+    frames, messages = frames_of(tmp_path / 'bag', image_topic='/camera/color/image_raw')
+    assert frames[0].settings is None
+    assert any('realsense is not read' in text for text in messages)
+    frames, messages = frames_of(tmp_path / 'bag', image_topic='/camera/infra1/image_raw')
+    assert exposures(frames) == [100.0] and messages == []
+
+
+def test_the_only_camera_may_be_renamed(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'bag') as bag:
+        bag.image(0, pattern(0), topic='/mine/picture')
+        bag.metadata(0, 100.0, topic='/camera/metadata')
+    assert exposures(frames_of(tmp_path / 'bag')[0]) == [100.0]
+
+
 def test_unclear_drivers_are_named(tmp_path: Path) -> None:
     with BagWriter(tmp_path / 'bag') as bag:
         bag.image(0, pattern(0))
