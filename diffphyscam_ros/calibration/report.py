@@ -10,8 +10,8 @@ from diffphyscam_ros.calibration.audit import Audit
 from diffphyscam_ros.calibration.calibration_file import given_reason, latest, tool_version
 from diffphyscam_ros.calibration.pipeline import Calibration
 from diffphyscam_ros.calibration.report_data import OUTCOMES
-from diffphyscam_ros.calibration.report_figures import Drawing, drawings
-from diffphyscam_ros.calibration.report_style import STYLE
+from diffphyscam_ros.calibration.report_figures import drawings
+from diffphyscam_ros.calibration.report_style import Drawing, STYLE
 from diffphyscam_ros.calibration.report_text import number_with_std, value_parts
 from diffphyscam_ros.calibration.types import Estimate, StageResult
 from diffphyscam_ros.camera.sensor_model import PARAMETERS

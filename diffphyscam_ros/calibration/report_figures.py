@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from diffphyscam_ros.calibration.report_photometry import PHOTOMETRY
 from diffphyscam_ros.calibration.report_style import (
     BLUE,
-    CHANNELS,
-    FAINT,
+    Drawing,
     figure,
     GREEN,
     GREY,
@@ -20,19 +19,6 @@ from diffphyscam_ros.calibration.report_style import (
     ORANGE,
 )
 from diffphyscam_ros.calibration.types import StageResult
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure of the report.
-
-    :param svg: the whole element.
-    :param caption: what one sees in it, for people.
-    """
-
-    svg: str
-    caption: str
-    wide: bool = False
 
 
 def drawings(result: StageResult) -> list[Drawing]:
@@ -149,69 +135,6 @@ def _models(models: Any, best: str) -> Drawing:
     )
 
 
-def _noise(plots: Any) -> Iterator[Drawing]:
-    planes = plots.get('photon_transfer', [])
-    if planes:
-        yield _photon_transfer(planes)
-    times = plots.get('signal_against_time', [])
-    if times and any(item['time'] is not None for item in times):
-        yield _signal_against_time(times, [plane['channel'] for plane in planes])
-
-
-def _colour(name: str) -> str:
-    return CHANNELS.get(name.split()[0], INK)
-
-
-def _photon_transfer(planes: Any) -> Drawing:
-    with figure(4.9, 4.0) as (_, axes, made):
-        for plane in planes:
-            mean, variance = np.asarray(plane['mean']), np.asarray(plane['variance'])
-            fitted = np.asarray(plane['fitted'], bool)
-            colour = _colour(plane['channel'])
-            axes.scatter(mean[fitted], variance[fitted], s=20, c=colour, zorder=3,
-                         label=plane['channel'])  # fmt: skip
-            axes.scatter(mean[~fitted], variance[~fitted], s=20, facecolors='none',
-                         edgecolors=colour, lw=0.8, alpha=0.6)  # fmt: skip
-            if fitted.any():
-                line = np.array([plane['black'], mean[fitted].max()])
-                axes.plot(line, plane['offset'] + plane['gain'] * (line - plane['black']),
-                          c=colour, lw=1.1, alpha=0.8)  # fmt: skip
-                axes.axvspan(mean[fitted].min(), mean[fitted].max(), color=FAINT, alpha=0.15, lw=0)
-        axes.legend(title=None)
-        axes.ticklabel_format(axis='y', style='sci', scilimits=(0, 0))
-        axes.set(xlabel='mean (share of full scale)', ylabel='temporal variance',
-                 title='Photon transfer')  # fmt: skip
-    return Drawing(
-        made[0],
-        'Variance against mean of every flat level. The slope is the conversion gain, the offset '
-        'the read noise. Full dots (shaded range) were fitted; rings were not: dark, or near '
-        'saturation.',
-    )
-
-
-def _signal_against_time(times: Any, channels: list[str]) -> Drawing:
-    with figure(4.9, 4.0) as (_, axes, made):
-        for dark, marker in ((False, 'o'), (True, 'x')):
-            rows = [item for item in times if item['dark'] is dark and item['time'] is not None]
-            if not rows:
-                continue
-            time = np.array([row['time'] for row in rows]) * 1e3
-            means = np.array([row['mean'] for row in rows])
-            for index in range(means.shape[1]):
-                colour = _colour(channels[index]) if index < len(channels) else INK
-                label = f'{"dark" if dark else "flat"}' if index == 0 else None
-                axes.scatter(time, means[:, index], s=18, marker=marker, c=colour, lw=0.9,
-                             label=label)  # fmt: skip
-        axes.set(xscale='log', xlabel='exposure time (ms)', ylabel='mean (share of full scale)',
-                 title='Levels against exposure time')  # fmt: skip
-        axes.legend()
-    return Drawing(
-        made[0],
-        'The mean of every level. Flat levels grow with the exposure time until they saturate; '
-        'dark ones grow with the dark current.',
-    )
-
-
 def correlation_matrix(names: tuple[str, ...], matrix: list[list[float]]) -> Drawing:
     """Return the correlation of the estimated parameters as coloured squares."""
     values = np.asarray(matrix, float)
@@ -239,5 +162,5 @@ def correlation_matrix(names: tuple[str, ...], matrix: list[list[float]]) -> Dra
 
 _FIGURES: dict[str, Callable[[Any], Iterator[Drawing]]] = {
     'intrinsics': _intrinsics,
-    'noise': _noise,
+    **PHOTOMETRY,
 }

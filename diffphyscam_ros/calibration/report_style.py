@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import contextlib
+from dataclasses import dataclass
 import io
 import re
 from typing import Any
@@ -44,6 +45,19 @@ _LOOK: dict[Any, Any] = {
     'ytick.labelcolor': INK,
     'ytick.labelsize': 8,
 }
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of the report.
+
+    :param svg: the whole element.
+    :param caption: what one sees in it, for people.
+    """
+
+    svg: str
+    caption: str
+    wide: bool = False
 
 
 @contextlib.contextmanager

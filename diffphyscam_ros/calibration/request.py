@@ -112,7 +112,9 @@ class Request:
     :param fixed: distortion coefficients that stay 0.
     :param image_topic, settings, csv, constants, roles, tolerance, driver, driver_node, encoding,
         bit_depth: as of ``Recording``.
-    :param cache: folder for detected boards; None = none are kept.
+    :param edge_distance: m along z, of the one slanted edge in frames of role 'focus'; None = the
+        edges of the board are measured.
+    :param cache: whether detected boards are remembered between runs.
     """
 
     bags: tuple[Path, ...]
@@ -132,7 +134,8 @@ class Request:
     driver_node: str = ''
     encoding: str = ''
     bit_depth: int = 0
-    cache: Path | None = None
+    edge_distance: float | None = None
+    cache: bool = True
     thresholds: Thresholds = field(default_factory=Thresholds)
 
     def __post_init__(self) -> None:

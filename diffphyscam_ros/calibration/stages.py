@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from diffphyscam_ros.calibration.board_edges import board_edges
 from diffphyscam_ros.calibration.board_view import BoardView
 from diffphyscam_ros.calibration.calibration_file import sensor_with
-from diffphyscam_ros.calibration.detect import detect_board
+from diffphyscam_ros.calibration.colour import estimate_colour
+from diffphyscam_ros.calibration.defocus import estimate_defocus
+from diffphyscam_ros.calibration.detection_cache import DetectionCache
+from diffphyscam_ros.calibration.edge_spread import Edge
 from diffphyscam_ros.calibration.intrinsics import estimate_intrinsics, IntrinsicsResult
 from diffphyscam_ros.calibration.intrinsics_verdict import refused_estimates
 from diffphyscam_ros.calibration.noise import estimate_noise
@@ -16,6 +20,7 @@ from diffphyscam_ros.calibration.progress import Progress
 from diffphyscam_ros.calibration.recording import Recording
 from diffphyscam_ros.calibration.request import Request
 from diffphyscam_ros.calibration.response import estimate_response
+from diffphyscam_ros.calibration.starting_values import poses
 from diffphyscam_ros.calibration.types import RecordedFrame, StageResult
 from diffphyscam_ros.calibration.vignetting import estimate_vignetting
 from diffphyscam_ros.camera.sensor_model import SensorModel
@@ -39,6 +44,10 @@ class Context:
     views: dict[int, BoardView | None] = field(default_factory=dict)
     intrinsics: IntrinsicsResult | None = None
 
+    def __post_init__(self) -> None:
+        """Open the cache of detections."""
+        self.detections = DetectionCache() if self.request.cache else DetectionCache(None)
+
     @property
     def source(self) -> str:
         """The names of all bags."""
@@ -48,28 +57,50 @@ class Context:
         """Return the view of the target in a frame; it is looked for once."""
         if frame.index not in self.views:
             target = self.request.target
-            self.views[frame.index] = (
-                target
-                if target is None
-                else detect_board(
+            view = None
+            if target is not None:
+                view = self.detections.detect(
                     frame.image,
                     target,
                     name=frame_name(frame),
                     encoding=frame.encoding,
                     full_scale=frame.full_scale,
                 )
-            )
+            self.views[frame.index] = view
         return self.views[frame.index]
 
-    def frames(self, what: str) -> Iterator[RecordedFrame]:
-        """Yield all frames, showing the progress."""
+    def frames(self, what: str, *roles: str) -> Iterator[RecordedFrame]:
+        """Yield the frames of some roles, showing the progress."""
         frames = self.recording.frames()
-        return self.progress.over(frames, what, len(self.recording))
+        for frame in self.progress.over(frames, what, len(self.recording)):
+            if frame.role in roles:
+                yield frame
 
 
 def frame_name(frame: RecordedFrame) -> str:
     """Return how messages call a frame."""
     return f'frame {frame.index} of {frame.bag}'
+
+
+class FocusEdges:
+    """The edges of the board in a frame; where blur hides it, where it was in the frame before."""
+
+    def __init__(self, context: Context) -> None:
+        """See the class."""
+        self._context = context
+        self._last: tuple[str, list[Edge]] = ('', [])
+
+    def __call__(self, frame: RecordedFrame) -> Sequence[Edge]:
+        """Return the edges with their depths."""
+        target, found = self._context.request.target, self._context.intrinsics
+        view = self._context.view(frame)
+        if view is not None and target is not None and found is not None:
+            pose = poses([view], found.model, found.solution.fit.camera)
+            if pose is not None:
+                rotation, translation = pose
+                self._last = (frame.bag, board_edges(view, target, rotation[0], translation[0]))
+        bag, edges = self._last
+        return edges if bag == frame.bag else []
 
 
 def run_intrinsics(context: Context) -> StageResult:
@@ -84,9 +115,7 @@ def run_intrinsics(context: Context) -> StageResult:
     views: list[BoardView] = []
     bags: dict[str, None] = {}
     looked = 0
-    for frame in context.frames('looking for boards'):
-        if frame.role != 'board':
-            continue
+    for frame in context.frames('looking for boards', 'board'):
         looked += 1
         view = context.view(frame)
         if view is not None:
@@ -112,17 +141,31 @@ def run_intrinsics(context: Context) -> StageResult:
 
 def run_response(context: Context) -> StageResult:
     """Find the response, from an exposure sweep of a still scene."""
-    return estimate_response(context.frames('response'), context.sensor)
+    return estimate_response(context.frames('response', 'sweep', 'dark'), context.sensor)
 
 
 def run_vignetting(context: Context) -> StageResult:
     """Find the law of the vignetting, from flat frames."""
-    return estimate_vignetting(context.frames('vignetting'), context.sensor)
+    return estimate_vignetting(context.frames('vignetting', 'flat', 'dark'), context.sensor)
 
 
 def run_noise(context: Context) -> StageResult:
     """Photon transfer, from flat and dark frames."""
-    return estimate_noise(context.frames('noise'), context.sensor)
+    return estimate_noise(context.frames('noise', 'flat', 'dark'), context.sensor)
+
+
+def run_defocus(context: Context) -> StageResult:
+    """Find gain and dead zone of the blur, from the edges of the board or from one edge."""
+    frames = context.frames('defocus', 'focus')
+    distance = context.request.edge_distance
+    if distance is not None or context.intrinsics is None:
+        return estimate_defocus(frames, context.sensor, distance)
+    return estimate_defocus(frames, context.sensor, edges=FocusEdges(context))
+
+
+def run_colour(context: Context) -> StageResult:
+    """Find what the channels make of grey: flat frames are taken for grey."""
+    return estimate_colour(context.frames('colour', 'flat'), context.sensor)
 
 
 STAGES: dict[str, Callable[[Context], StageResult]] = {
@@ -130,6 +173,8 @@ STAGES: dict[str, Callable[[Context], StageResult]] = {
     'response': run_response,
     'vignetting': run_vignetting,
     'noise': run_noise,
+    'defocus': run_defocus,
+    'colour': run_colour,
 }
 """Every stage that there is, in the order in which they build on each other."""
 

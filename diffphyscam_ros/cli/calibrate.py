@@ -90,6 +90,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     what.add_argument('--image-topic', metavar='TOPIC', help='where the bags have several')
     what.add_argument('--encoding', default='', help='of the pixels, whatever the messages say')
     what.add_argument('--bit-depth', type=int, default=0, help='10, 12, 14 in the low bits of 16')
+    what.add_argument(
+        '--edge-distance',
+        type=positive,
+        metavar='M',
+        help='of the one slanted edge in frames of role focus, along z (default: the board is '
+        'there)',
+    )
+    what.add_argument('--no-cache', action='store_true', help='look for every board again')
     settings = parser.add_argument_group('what it was filmed with')
     settings.add_argument(
         '--sensor',
@@ -171,6 +179,8 @@ def request_of(options: argparse.Namespace) -> Any:
         driver_node=options.driver_node,
         encoding=options.encoding,
         bit_depth=options.bit_depth,
+        edge_distance=options.edge_distance,
+        cache=not options.no_cache,
         thresholds=Thresholds(options.max_error, options.accept_weak, tuple(options.require)),
     )
 
