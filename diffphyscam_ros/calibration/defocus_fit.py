@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-import itertools
 
 import numpy as np
 
@@ -18,6 +17,9 @@ from diffphyscam_ros.calibration.planes import Array
 
 MODEL_ERROR = 0.01
 """Share of a spread by which a blurred step differs from that of a real lens and pixel."""
+
+COMMON_ERROR = 0.004
+"""Share of the gain by which all edges may be off together: they have one angle to the pixels."""
 
 OUTLIER = 5.0
 CONVINCING = 12.0
@@ -64,7 +66,7 @@ def fit_blur(
     error = 2.0 * sigma * np.hypot(std, MODEL_ERROR * sigma)
     solve = _Solver(coc, sigma, error, spread)
     for _ in range(3):
-        low, high = solve.zone(offset, used)
+        low, high, limit = solve.zone(offset, used)
         active = offset > (low + high) / 2.0
         gain, extra, covariance, chi2 = solve.best(active, used)
         scale = min(max(chi2, 1.0) ** 0.5, 3.0)
@@ -74,10 +76,7 @@ def fit_blur(
             break
         outliers |= strange
         used &= ~strange
-    gain_std = float(covariance[1, 1] * max(chi2, 1.0)) ** 0.5
-    grown = spread(gain * coc) ** 2 - spread(np.zeros(1))[0] ** 2
-    seen = used & (grown > 3.0 * error)
-    limit = high if low > 0 else float(offset[seen].min()) if seen.any() else float('inf')
+    gain_std = float(covariance[1, 1] * max(chi2, 1.0) + (COMMON_ERROR * gain) ** 2) ** 0.5
     width = (high - low) / 12.0**0.5 if low > 0 else min(limit, 1e3) / 3.0**0.5
     zone = (low + high) / 2.0
     sharp = max(extra + float(spread(np.zeros(1))[0]) ** 2, 0.0) ** 0.5
@@ -120,17 +119,27 @@ class _Solver:
             costs.append(float(np.abs(miss[used]).sum()))
         return float(tried[int(np.argmin(costs))])
 
-    def zone(self, offset: Array, used: Array) -> tuple[float, float]:
-        """Return the largest |d − U| inside a dead zone and the smallest outside, or 0, 0."""
+    def zone(self, offset: Array, used: Array) -> tuple[float, float, float]:
+        """Return the largest |d − U| inside a dead zone and the smallest outside, and a limit.
+
+        The first two are 0 where none is seen. The limit is the smallest |d − U| that cannot lie
+        in a dead zone.
+        """
         freedom = max(int(used.sum()) - 2, 1)
+        steps = [step for step in np.unique(offset[used]).tolist() if step > 0]
         none = self.best(offset > 0, used)[3] * freedom
-        best, found = none, (0.0, 0.0)
-        for low, high in itertools.pairwise(np.unique(offset[used]).tolist()):
-            active = offset > (low + high) / 2.0
-            if low <= 0 or (active & used).sum() < 2:
-                continue
-            chi2 = self.best(active, used)[3] * freedom
-            if chi2 < best:
-                best, found = chi2, (low, high)
-        scale = max(best / freedom, 1.0)
-        return found if none - best > CONVINCING * scale else (0.0, 0.0)
+        costs = []
+        for low in steps[:-1]:
+            active = offset > low
+            enough = (active & used).sum() >= 2
+            costs.append(self.best(active, used)[3] * freedom if enough else np.inf)
+        least = min([none, *costs])
+        margin = CONVINCING * max(least / freedom, 1.0)
+        limit = next(
+            (low for low, cost in zip(steps, costs, strict=False) if cost - least > margin),
+            float('inf'),
+        )
+        if none - least <= margin:
+            return 0.0, 0.0, limit
+        index = int(np.argmin(costs))
+        return steps[index], steps[index + 1], limit
