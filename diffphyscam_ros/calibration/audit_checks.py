@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from diffphyscam_ros.calibration.picture_features import FrameFeatures
-from diffphyscam_ros.calibration.roles import distinct, exposure_of
+from diffphyscam_ros.calibration.roles import distinct, exposure_of, stretches
 
 YES, WEAK, NO = 'yes', 'weak', 'no'
 
-BOARD_VIEWS = 10
+BOARD_VIEWS, FEWEST_VIEWS = 10, 3
 FLAT_FRAMES = 3
 FLAT_LEVELS = (0.15, 0.9)
 """Levels of a flat field from which vignetting can be read."""
@@ -98,10 +98,14 @@ def _intrinsics(facts: Facts) -> tuple[str, str, str]:
     film = 'film the board at 20 or more places: tilted, near and far, into every corner'
     if found == 0:
         return NO, f'the target is in none of {looked} frames', f'{film}; is --target right?'
-    views = sum(1 for frame in facts.frames if frame.role == 'board') or found
+    boards = [frame for frame in facts.frames if frame.role in ('board', 'focus')]
+    views = len(stretches(boards))
+    reason = f'the target is in {found} of {looked} frames that were looked at, {views} views'
+    if boards and views < FEWEST_VIEWS:
+        return NO, f'{reason}: it hardly moved', film
     if min(found, views) < BOARD_VIEWS:
-        return WEAK, f'the target is in {found} of {looked} frames', film
-    return YES, f'the target is in {found} of {looked} frames that were looked at', ''
+        return WEAK, reason, film
+    return YES, reason, ''
 
 
 def _vignetting(facts: Facts) -> tuple[str, str, str]:

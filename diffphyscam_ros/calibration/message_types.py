@@ -8,6 +8,7 @@ then those below and the ones that rosbags knows are used.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 import struct
 from typing import Any
 
@@ -71,8 +72,9 @@ class MessageTypes:
         types: dict[str, Any] = dict(base.fielddefs)
         for name, text in _DEFINITIONS.items():
             types.update(get_types_from_msg(text, name))
-        ours = find_resource('msg/CameraMetadata.msg').read_text(encoding='utf-8')
-        types.update(get_types_from_msg(ours, CAMERA_METADATA))
+        with suppress(FileNotFoundError):  # then only bags that define it have it
+            ours = find_resource('msg/CameraMetadata.msg').read_text(encoding='utf-8')
+            types.update(get_types_from_msg(ours, CAMERA_METADATA))
         self.messages: list[str] = []
         for name, text in definitions:
             try:
@@ -104,7 +106,7 @@ class MessageTypes:
             if name == PARAMETER_EVENT:
                 return self._read_loosely(data, name)
             return self._store.deserialize_cdr(data, name)
-        except (SerdeError, ValueError, struct.error, IndexError, OverflowError) as error:
+        except (SerdeError, ValueError, struct.error, LookupError, OverflowError) as error:
             raise CalibrationError(
                 f'message of {place}',
                 f'{len(data)} bytes',

@@ -304,6 +304,17 @@ def test_audit_says_what_is_missing(tmp_path: Path) -> None:
         assert words in text
 
 
+def test_a_board_that_never_moved_gives_no_intrinsics(tmp_path: Path) -> None:
+    camera = Camera()
+    with BagWriter(tmp_path / 'bag') as bag:
+        for number in range(12):
+            bag.image(number, camera(board(80, 60, 0.2, 12), 1.0))
+    with Recording(tmp_path / 'bag') as recording:
+        found = audit(recording, lambda frame: True)
+    (item,) = [item for item in found.abilities if item.group == 'intrinsics']
+    assert item.verdict == 'no' and 'hardly moved' in item.reason and 'tilted' in item.remedy
+
+
 def test_automatic_exposure_refuses_response_and_noise(tmp_path: Path) -> None:
     camera = Camera()
     with BagWriter(tmp_path / 'bag') as bag:
