@@ -50,7 +50,7 @@ SCENES = {
     'plane behind, 16 px': Scene(0.8, 1.5, (Sheet((15.9, 15.9), COLD),), False),
     'plane in front, 25 px': Scene(1.4, 1.0, (Sheet((-25.0, -25.0), WARM),), False),
     'slant -25 to 8 px': Scene(0.8, 1.5, (Sheet((-25.0, 8.0), COLD),), False),
-    'floor 6 to -16 px': Scene(2.8, 0.5, (Sheet((6.0, -16.0), WARM, falls=True),), False),
+    'floor 6 to -17 px': Scene(2.8, 0.5, (Sheet((6.0, -17.0), WARM, falls=True),), False),
     'highlights, 20 px': Scene(
         0.8, 1.2, (Sheet((-20.0, -20.0), (0.15, 0.15, 0.2), lights=40),), False
     ),
