@@ -54,11 +54,11 @@ def gather_flats(frames: Iterable[RecordedFrame], sensor: SensorModel) -> FlatAv
     bags: dict[str, None] = {}
     first: RecordedFrame | None = None
     curves: list[LightCurve] = []
-    dark_sum, dark_frames = 0.0, 0
+    darks: list[tuple[float, float]] = []
+    times: list[float] = []
     for frame in frames:
         if frame.role == 'dark':
-            dark_sum += float(frame.linear_unit().mean())
-            dark_frames += 1
+            darks.append((_time(frame), float(frame.linear_unit().mean())))
             continue
         reason = _why_not(frame, first)
         if reason:
@@ -70,6 +70,7 @@ def gather_flats(frames: Iterable[RecordedFrame], sensor: SensorModel) -> FlatAv
         values = frame.linear_unit()
         light = _light(values, frame.encoding, curves)
         bags[frame.bag] = None
+        times.append(_time(frame))
         index = int(sum(weight)) % 2
         total = sums[index]
         sums[index] = light if total is None else total + light
@@ -81,8 +82,29 @@ def gather_flats(frames: Iterable[RecordedFrame], sensor: SensorModel) -> FlatAv
     # A linear response has its black level still in the light.
     black = 0.0
     if curves[0].linear:
-        black = dark_sum / dark_frames if dark_frames else curves[0].black
+        black = _darkness(darks, times) if darks else curves[0].black
     return _blocks(first_sum, second, weight, black, first, dict(skipped), tuple(bags))
+
+
+def _time(frame: RecordedFrame) -> float:
+    time = frame.settings.exposure_time if frame.settings else None
+    return float('nan') if time is None else time
+
+
+def _darkness(darks: list[tuple[float, float]], times: list[float]) -> float:
+    """Return the level of darkness at the mean exposure of the flat frames.
+
+    Dark frames are often exposed much longer, and the dark current is in them.
+
+    :param darks: exposure time, s, and level of each dark frame.
+    :param times: of the flat frames; NaN where it is not known.
+    """
+    both = np.array(darks, np.float64)
+    different = len(np.unique(both[:, 0])) > 1
+    if not different or not np.isfinite(both).all() or not np.isfinite(times).all():
+        return float(both[:, 1].mean())
+    slope, start = np.polyfit(both[:, 0], both[:, 1], 1)
+    return float(start + slope * np.mean(times))
 
 
 def _why_not(frame: RecordedFrame, first: RecordedFrame | None) -> str:
