@@ -43,7 +43,7 @@ SCENES = {
     material:
       roughness: 1.0
       base_color_texture: {{checkerboard: {{rows: {ROWS}, columns: {COLUMNS}, square_m: {SQUARE},
-        dark: 0.04, light: 0.85}}}}
+        pixels_per_square: TEXELS, dark: 0.04, light: 0.85}}}}
 environment: {{constant: 1.0}}
 background: [0.5, 0.5, 0.5]
 """,
@@ -189,13 +189,13 @@ def plan(role: str, sensor: SensorModel, few: bool, views: int, seed: int) -> li
         return [{**base, 'default_pose': pose} for pose in board_poses(sensor, views, seed)]
     base = {'default_pose': facing, 'aperture': 4.0}
     if role in ('flat', 'sweep'):
-        steps = np.geomspace(0.02, 1.3, 6 if few else 14)
+        steps = np.geomspace(0.05, 1.3, 6 if few else 14)
         return [{**base, 'exposure_time': float(exposure * step)} for step in steps]
     if role == 'dark':
         steps = np.geomspace(0.2, 40.0 if few else 100.0, 3 if few else 6)
         return [{**base, 'exposure_time': float(exposure * step)} for step in steps]
     apertures = (1.4, 2.0, 4.0) if few else (1.4, 2.0, 2.8, 4.0, 8.0)
-    foci = (0.45, 0.6, FOCUS, 2.0) if few else (0.4, 0.45, 0.5, 0.6, 0.7, FOCUS, 1.2, 2.0)
+    foci = (0.3, 0.4, 0.6, 2.0) if few else (0.3, 0.35, 0.4, 0.5, 0.6, FOCUS, 2.0, 5.0)
     near = pose_parameter(*board_pose((0.0, 0.0, 0.6), (0.0, 0.12, 0.1)))
     return [
         {
@@ -221,7 +221,9 @@ def record(options: argparse.Namespace, sensor: SensorModel, folder: Path) -> No
     files = {}
     for name, text in SCENES.items():
         files[name] = folder / f'{name}.scene.yaml'
-        files[name].write_text(f'schema: diffphyscam_ros/scene/1\nmeshes:{text}')
+        # Texels of two pixels: finer ones would alias, for the renderer takes one ray a pixel.
+        drawn = text.replace('TEXELS', str(max(sensor.image_width // 40, 4)))
+        files[name].write_text(f'schema: diffphyscam_ros/scene/1\nmeshes:{drawn}')
     files['focus'] = files['boards']
     parameters = {
         'calibration_file': folder / 'truth.yaml',
