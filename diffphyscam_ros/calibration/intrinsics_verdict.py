@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from diffphyscam_ros.calibration.coverage import Coverage
 from diffphyscam_ros.calibration.projection import parameter_names
-from diffphyscam_ros.calibration.robust_fit import DISAGREEMENT, RobustFit
+from diffphyscam_ros.calibration.robust_fit import DISAGREEMENT, EXACT, RobustFit
 from diffphyscam_ros.calibration.types import Estimate
 from diffphyscam_ros.calibration.view_selection import Selection
 
@@ -179,7 +179,7 @@ def messages_of(selection: Selection, found: RobustFit | None) -> tuple[str, ...
     if found is None:
         return tuple(messages)
     gross = int((found.fit.weights < GROSS).sum())
-    if gross:
+    if gross and found.fit.sigma > EXACT:
         messages.append(f'{gross} single corners are far off and hardly count')
     if found.disagreement > DISAGREEMENT:
         messages.append(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from diffphyscam_ros.calibration.detect import detect_board
 from diffphyscam_ros.calibration.grey import to_byte_grey, to_grey
 from diffphyscam_ros.calibration.markers import find_markers, has_dictionary
 from diffphyscam_ros.calibration.targets import DICTIONARY_SIZES, GRIDS, Target
+from diffphyscam_ros.calibration.types import RecordedFrame
 
 _LONG_SIDE = 1000
 
@@ -40,6 +42,12 @@ def explain_missing(image: npt.NDArray[Any], target: Target, encoding: str = '')
     if target.kind == 'chessboard' and sorted(shape) == sorted(target.corner_grid):
         return ''
     return f'{there}, stated was {target.text}; inner corners are one fewer than squares'
+
+
+def explain_frames(frames: Iterable[RecordedFrame], target: Target) -> str:
+    """Return the first thing known about some frames, or ''."""
+    said = (explain_missing(frame.image, target, frame.encoding) for frame in frames)
+    return next((words for words in said if words), '')
 
 
 def _chessboard(grey: npt.NDArray[np.uint8]) -> tuple[int, int] | None:

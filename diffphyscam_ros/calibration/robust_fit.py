@@ -20,6 +20,7 @@ FOLDS = 5
 OUTLIER_RATIO = 2.5  # times the median view, and
 OUTLIER_DEVIATIONS = 5.0  # robust standard deviations of the views' medians above it
 MOST_OUTLIERS = 0.3  # of the views
+EXACT = 1e-4  # px; corners without errors have none to compare
 DISAGREEMENT = 1.5
 """Standard deviations grow to what leaving out views says where that is this many times more."""
 
@@ -130,7 +131,7 @@ def _deviations(fit: Fit) -> tuple[Array, float]:
     count = len(fit.influence)
     jackknife = np.sqrt((count - 1) / count * (fit.influence**2).sum(axis=0))
     moving = fit.free & (formal > 0)
-    if not moving.any():
+    if not moving.any() or fit.sigma < EXACT:
         return formal, 1.0
     # The median: one parameter that a single view decides tells nothing about the others.
     disagreement = float(np.median(jackknife[moving] / formal[moving]))

@@ -16,9 +16,10 @@ from diffphyscam_ros.calibration.detect import detect_board
 from diffphyscam_ros.calibration.detection_cache import cache_folder, DetectionCache
 from diffphyscam_ros.calibration.errors import CalibrationError
 from diffphyscam_ros.calibration.projection import rotations
-from diffphyscam_ros.calibration.recognise import explain_missing
+from diffphyscam_ros.calibration.recognise import explain_frames, explain_missing
 from diffphyscam_ros.calibration.strays import without_strays
 from diffphyscam_ros.calibration.targets import Target
+from diffphyscam_ros.calibration.types import RecordedFrame
 
 # kind and the largest median error, px, of a picture with sigma 0.6 px of blur and 2 DN of noise
 KINDS = {
@@ -160,6 +161,11 @@ def test_another_board_than_stated_is_named() -> None:
     _, image, _ = picture('charuco:9x6:0.025:0.018:DICT_5X5_100')
     said = explain_missing(image, Target.parse('charuco:5x4:0.025:0.018:DICT_5X5_100'))
     assert 'the board is larger than stated' in said
+    frame = RecordedFrame(0, 0, '/image', '', 'bag', image, 'mono8')
+    blank = RecordedFrame(0, 0, '/image', '', 'bag', np.zeros_like(image), 'mono8')
+    small = Target.parse('charuco:5x4:0.025:0.018:DICT_5X5_100')
+    assert explain_frames([blank, frame], small) == said
+    assert explain_frames([blank], small) == ''
     said = explain_missing(image, Target.parse('charuco:9x6:0.025:0.018:DICT_6X6_100'))
     assert 'DICT_5X5_1000' in said
     assert explain_missing(np.zeros((240, 320), np.uint8), Target.parse('chessboard:9x6:1')) == ''
