@@ -7,12 +7,13 @@ x is exposure in a unit of the curve's own: photographs of unknown light fix it 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 
 from diffphyscam_ros.calibration.planes import Array
 
-GRID = 2049
+GRID = 1025
 """Points at which a free curve is evaluated; straight in between."""
 
 
@@ -47,15 +48,20 @@ class Curve(ABC):
 
     def slopes(self, theta: Array, x: Array) -> tuple[Array, Array]:
         """Return the derivatives of v: by θ (n, p), and by ln x (n,)."""
-        by_theta = np.empty((len(x), len(theta)))
-        for index in range(len(theta)):
-            step = np.zeros(len(theta))
-            step[index] = 1e-4 * max(1.0, abs(theta[index]))
-            ahead, back = self.value(theta + step, x), self.value(theta - step, x)
-            by_theta[:, index] = (ahead - back) / (2.0 * step[index])
+        by_theta = _differences(lambda t: self.value(t, x), theta)
         tiny = 1e-3
         by_x = self.value(theta, x * (1 + tiny)) - self.value(theta, x * (1 - tiny))
         return by_theta, by_x / (2.0 * tiny)
+
+
+def _differences(function: Callable[[Array], Array], theta: Array) -> Array:
+    """Return the derivatives of (n,) values by θ, (n, p)."""
+    columns = []
+    for index in range(len(theta)):
+        step = np.zeros(len(theta))
+        step[index] = 1e-4 * max(1.0, abs(theta[index]))
+        columns.append((function(theta + step) - function(theta - step)) / (2.0 * step[index]))
+    return np.stack(columns, axis=1)
 
 
 class Linear(Curve):
@@ -172,6 +178,17 @@ class Table(Curve):
         u = np.sqrt(np.maximum(x, 0.0))
         slope = (values[-1] - values[-9]) / (self.u[-1] - self.u[-9])
         return np.interp(u, self.u, values) + np.maximum(u - 1.0, 0.0) * slope
+
+    def slopes(self, theta: Array, x: Array) -> tuple[Array, Array]:
+        """See ``Curve``; derivatives are taken on the grid and interpolated."""
+        by_theta = _differences(self.grid, theta)
+        place = np.sqrt(np.clip(x, 0.0, 1.0)) * (GRID - 1)
+        below = np.minimum(place.astype(np.intp), GRID - 2)
+        part = (place - below)[:, None]
+        columns = by_theta[below] * (1.0 - part) + by_theta[below + 1] * part
+        values = self.grid(theta)
+        by_u = (values[below + 1] - values[below]) * (GRID - 1)
+        return columns, 0.5 * by_u * np.sqrt(np.maximum(x, 0.0))
 
     def inverse_start(self, values: Array) -> Array:
         """See ``Curve``."""
