@@ -76,11 +76,18 @@ def _sides(grey: npt.NDArray[np.uint8], corners: Array, reach: Array) -> tuple[A
         spread = np.maximum((weight * centred**2).sum(axis=-1), 1e-9)
         tilt = (weight * centred * (plain - mean_s[..., None])).sum(axis=-1) / spread
         error = np.abs(plain - mean_s[..., None] - tilt[..., None] * centred)
-        limit = 3.0 * np.nanmedian(np.where(weight > 0, error, np.nan), axis=-1) + 0.05
+        limit = 3.0 * _median(error, weight > 0) + 0.05
         shift = np.where(error <= limit[..., None], shift, np.nan)
     point = start + along * mean_t[..., None] + normal * mean_s[..., None]
     point[total < _ALONG // 2] = np.nan
     return point, along + normal * tilt[..., None]
+
+
+def _median(values: Array, counted: npt.NDArray[np.bool_]) -> Array:
+    """Return the lower median along the last axis of those that count; inf where none does."""
+    ordered = np.sort(np.where(counted, values, np.inf), axis=-1)
+    middle = np.maximum(counted.sum(axis=-1) - 1, 0) // 2
+    return np.asarray(np.take_along_axis(ordered, middle[..., None], axis=-1)[..., 0])
 
 
 def _intersections(point: Array, direction: Array) -> Array:
