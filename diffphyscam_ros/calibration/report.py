@@ -24,6 +24,7 @@ TITLES = {
     'defocus': 'Defocus',
     'colour': 'Colour',
     'joint': 'Joint refinement',
+    'output': 'Darkness in finished pictures',
 }
 
 _ABOUT_SETTINGS = {

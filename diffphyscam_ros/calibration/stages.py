@@ -10,6 +10,7 @@ from diffphyscam_ros.calibration.board_edges import board_edges
 from diffphyscam_ros.calibration.board_view import BoardView
 from diffphyscam_ros.calibration.calibration_file import sensor_with
 from diffphyscam_ros.calibration.colour import estimate_colour
+from diffphyscam_ros.calibration.darkness import darkness_in_response
 from diffphyscam_ros.calibration.defocus import estimate_defocus
 from diffphyscam_ros.calibration.detection_cache import DetectionCache
 from diffphyscam_ros.calibration.edge_spread import Edge
@@ -17,6 +18,7 @@ from diffphyscam_ros.calibration.intrinsics import estimate_intrinsics, Intrinsi
 from diffphyscam_ros.calibration.intrinsics_verdict import refused_estimates
 from diffphyscam_ros.calibration.noise import estimate_noise
 from diffphyscam_ros.calibration.progress import Progress
+from diffphyscam_ros.calibration.recognise import explain_frames
 from diffphyscam_ros.calibration.recording import Recording
 from diffphyscam_ros.calibration.request import Request
 from diffphyscam_ros.calibration.response import estimate_response
@@ -136,6 +138,10 @@ def run_intrinsics(context: Context) -> StageResult:
         settings = replace(sensor.settings, focal_length=found.focal_length)
         context.sensor = replace(sensor, pixel_size=found.pixel_size, settings=settings)
     note = f'the board was found in {len(views)} of {looked} frames filmed for it'
+    if not views:
+        few = context.recording.frames(every=max(len(context.recording) // 8, 1))
+        there = explain_frames(few, request.target)
+        note += f': {there}' if there else ''
     return replace(found.stage, messages=(note, *found.stage.messages))
 
 
@@ -164,8 +170,25 @@ def run_defocus(context: Context) -> StageResult:
 
 
 def run_colour(context: Context) -> StageResult:
-    """Find what the channels make of grey: flat frames are taken for grey."""
-    return estimate_colour(context.frames('colour', 'flat'), context.sensor)
+    """Find what the channels make of grey: flat frames are taken for grey.
+
+    Only of a raw mosaic is the white balance still open: other pictures have been balanced, or
+    left as they are, and the camera that is simulated shall do the same.
+    """
+    result = estimate_colour(context.frames('colour', 'flat'), context.sensor)
+    if context.recording.encoding.startswith('bayer_'):
+        return result
+    reason = (
+        'the recorded pictures are as the camera balanced them, so they stay as they are; record '
+        'the raw mosaic (bayer_*) to choose it'
+    )
+    estimates = tuple(
+        replace(item, value=None, std=None, verdict='not estimated', reason=reason)
+        if item.name == 'white_balance' and item.value is not None
+        else item
+        for item in result.estimates
+    )
+    return replace(result, estimates=estimates)
 
 
 STAGES: dict[str, Callable[[Context], StageResult]] = {
@@ -187,4 +210,9 @@ def run_stages(context: Context) -> list[StageResult]:
         result = stage(context)
         results.append(result)
         context.sensor = sensor_with(context.sensor, result.estimates)
+    estimates = [item for result in results for item in result.estimates]
+    output = darkness_in_response(estimates, context.sensor, context.recording.encoding)
+    if output is not None:
+        results.append(output)
+        context.sensor = sensor_with(context.sensor, output.estimates)
     return results
