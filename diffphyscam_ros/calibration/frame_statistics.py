@@ -15,13 +15,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from diffphyscam_ros.calibration.planes import Array, plane_views
+from diffphyscam_ros.calibration.planes import Array, channels_of, LightCurve, plane_views
 from diffphyscam_ros.calibration.types import RecordedFrame
+from diffphyscam_ros.camera.sensor_model import SensorModel
 
 MOST_BYTES = 512 * 2**20
-"""Of mean pictures; beyond it runs keep their numbers only."""
-
-NEAR_END = 0.5 / 255.0
+"""Of mean pictures; beyond it some runs keep their numbers only."""
 
 Key = tuple[str, float | None, float | None, float | None]
 
@@ -38,10 +37,13 @@ class PlaneLevel:
     :param high: share of the values at digital 1.
     :param brightest: 99.5 % of the pixels' means lie below.
     :param neighbours: correlation of the temporal noise of horizontal neighbours.
+    :param light: mean and temporal variance as ``planes.LightCurve`` undoes the response, pixel by
+        pixel: in an uneven picture that is not that of the mean.
     """
 
     mean: float
     variance: float
+    light: tuple[float, float]
     freedom: float
     flicker: float
     low: float
@@ -103,16 +105,15 @@ class _Growing:
         self.mean += change / self.count
         self.squares += change * (values - self.mean)
         self.means.append([float(plane.mean()) for plane in planes])
-        bits = [plane_views(frame.image, frame.encoding)[i] for i in range(len(planes))]
-        self.ends.append(
-            [(float((b == 0).mean()), float((b >= frame.full_scale).mean())) for b in bits]
-        )
+        codes = plane_views(frame.image, frame.encoding)
+        ends = [(float((c == 0).mean()), float((c >= frame.full_scale).mean())) for c in codes]
+        self.ends.append(ends)
         if self.count > 1:
             for index, plane in enumerate(plane_views(change, frame.encoding)):
                 noise = plane - plane.mean()
                 self.products[index] += (noise[:, 1:] * noise[:, :-1]).sum(), (noise**2).sum()
 
-    def finished(self, keep_picture: bool) -> Run:
+    def finished(self, sensor: SensorModel) -> Run:
         encoding, n = self.last.encoding, self.count
         means, ends = np.array(self.means), np.array(self.ends)
         planes = []
@@ -123,11 +124,18 @@ class _Growing:
             variance = float(squares[index].mean()) / (n - 1) if n > 1 else float('nan')
             variance = max(variance - common, 0.0) * size / max(size - 1, 1)
             level = float(picture.mean())
+            curve = LightCurve(sensor, channels_of(encoding)[index])
+            lit = level, variance
+            if not curve.linear and n > 1:
+                own = np.maximum(squares[index] / (n - 1) - common, 0.0)
+                spread = float((own / curve.slope(picture) ** 2).mean())
+                lit = float(curve.light(picture).mean()), spread
             products = self.products[index]
             planes.append(
                 PlaneLevel(
                     level,
                     variance,
+                    lit,
                     float((n - 1) * (size - 1)),
                     common**0.5 / max(level, 1e-9),
                     float(ends[:, index, 0].mean()),
@@ -136,7 +144,7 @@ class _Growing:
                     float(products[0] / products[1]) if products[1] > 0 else 0.0,
                 )
             )
-        kept = self.mean.astype(np.float32) if keep_picture else None
+        kept = self.mean.astype(np.float32)
         first, (role, time, iso, aperture) = self.first, self.key
         span = first.index, self.last.index
         return Run(role, time, iso, aperture, n, *span, first.bag, tuple(planes), kept)
@@ -160,9 +168,13 @@ class Runs:
 
 
 def gather_runs(
-    frames: Iterable[RecordedFrame], roles: tuple[str, ...] = ('flat', 'dark')
+    frames: Iterable[RecordedFrame],
+    sensor: SensorModel,
+    roles: tuple[str, ...] = ('flat', 'dark'),
 ) -> Runs:
     """Go through frames once.
+
+    :param sensor: whose response is undone, unless it is linear.
 
     Left out, and counted in ``skipped``: frames of other roles, of automatic exposure, that went
     through JPEG, that are still settling, and those of another size or encoding than the first.
@@ -173,7 +185,6 @@ def gather_runs(
     first: RecordedFrame | None = None
     codes = np.zeros(0, np.int64)
     bags: dict[str, None] = {}
-    held = 0
     for frame in frames:
         reason = _why_not(frame, first, roles)
         if reason:
@@ -192,14 +203,15 @@ def gather_runs(
         )
         key = (frame.role, time, iso, aperture)
         if growing is not None and growing.key != key:
-            runs.append(growing.finished(held < MOST_BYTES))
-            held += 0 if runs[-1].picture is None else runs[-1].picture.nbytes
+            runs.append(growing.finished(sensor))
+            _let_go(runs)
             growing = None
         if growing is None:
             growing = _Growing(key, frame, frame)
         growing.add(frame)
     if growing is not None:
-        runs.append(growing.finished(held < MOST_BYTES))
+        runs.append(growing.finished(sensor))
+        _let_go(runs)
     if first is None:
         return Runs((), '', 0.0, (0, 0), codes, dict(skipped), ())
     runs = [replace(run, iso=100.0 if run.iso is None else run.iso) for run in runs]
@@ -207,6 +219,18 @@ def gather_runs(
     return Runs(
         tuple(runs), first.encoding, first.full_scale, first.size, codes, dict(skipped), names
     )
+
+
+def _let_go(runs: list[Run]) -> None:
+    """Drop mean pictures beyond ``MOST_BYTES``, of the role that has most, from the middle."""
+    while True:
+        held = [i for i, run in enumerate(runs) if run.picture is not None]
+        if sum(runs[i].picture.nbytes for i in held) <= MOST_BYTES:  # type: ignore[union-attr]
+            return
+        role = Counter(runs[i].role for i in held).most_common(1)[0][0]
+        same = [i for i in held if runs[i].role == role]
+        middle = same[len(same) // 2]
+        runs[middle] = replace(runs[middle], picture=None)
 
 
 def _why_not(frame: RecordedFrame, first: RecordedFrame | None, roles: tuple[str, ...]) -> str:

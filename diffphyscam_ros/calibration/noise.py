@@ -44,7 +44,7 @@ def estimate_noise(frames: Iterable[RecordedFrame], sensor: SensorModel) -> Stag
         ``read_noise``, ``dark_current``, ``dsnu``, ``prnu``, ``hot_pixel_fraction``,
         ``hot_pixel_current``, ``full_well``, ``aggregator_gain``; each estimated or refused.
     """
-    gathered = gather_runs(frames)
+    gathered = gather_runs(frames, sensor)
     messages = [f'{count} frames left out: {why}' for why, count in gathered.skipped.items()]
     runs, iso = _of_one_iso(gathered, messages)
     refusal = _refusal(gathered, runs)

@@ -29,6 +29,9 @@ from diffphyscam_ros.calibration.planes import Array, LightCurve, plane_views
 CLIPPED = 2e-3
 """Share of values at digital 0 or 1 above which mean and variance are not those of the light."""
 
+BENT = 0.35
+"""Logarithm by which the slope of a response may change over four deviations of the noise."""
+
 UPPER = 0.9
 """Of saturation: the brightest pixels of a fitted level are at most there."""
 
@@ -83,8 +86,11 @@ def measure_plane(
     levels = [run.planes[index] for run in runs]
     values = np.array([level.mean for level in levels])
     slope = curve.slope(values)
-    mean = curve.light(values)
-    variance = np.array([level.variance for level in levels]) / slope**2
+    mean = np.array([level.light[0] for level in levels])
+    if not curve.linear:  # of single frames, too
+        mean = np.where([run.frames > 1 for run in runs], mean, curve.light(values))
+    variance = np.array([level.light[1] for level in levels])
+    bent = _bent(curve, values, np.array([level.variance for level in levels]))
     freedom = np.array([level.freedom for level in levels])
     dark = np.array([run.role == 'dark' for run in runs])
     low = np.array([level.low for level in levels]) > CLIPPED
@@ -99,7 +105,7 @@ def measure_plane(
         high[np.flatnonzero(flat)[at_end]] = True
     end = 1.0 if full is None else full
     brightest = curve.light(np.array([level.brightest for level in levels]))
-    usable = flat & ~high & ~low & (brightest <= UPPER * end)
+    usable = flat & ~high & ~low & ~bent & (brightest <= UPPER * end)
     if not usable.any():
         why = 'saturated' if high[flat].all() else 'saturated or too dark'
         return PlaneNoise(
@@ -108,7 +114,12 @@ def measure_plane(
             'saturation, by shorter exposures or less light',
         )
     clipped = bool((dark & low).any())
-    good_dark = dark & ~low & ~high
+    good_dark = dark & ~low & ~high & ~bent
+    if (dark & bent).any():
+        messages.append(
+            f'{name}: within the noise of darkness the response is not straight: dark frames are '
+            'not used; record them with a linear response (raw) if the camera has one'
+        )
     black, rate, measured = _darkness(runs, mean, variance, freedom, good_dark, usable, curve)
     if clipped:
         messages.append(
@@ -178,6 +189,15 @@ def measure_plane(
         messages=messages,
         plot=plot,
     )
+
+
+def _bent(curve: LightCurve, values: Array, variance: Array) -> Array:
+    """Return at which levels the response is not straight over the width of the noise."""
+    if curve.linear:
+        return np.zeros(len(values), bool)
+    reach = 2.0 * np.sqrt(np.nan_to_num(variance)) + 2e-3
+    ratio = curve.slope(values + reach) / np.maximum(curve.slope(values - reach), 1e-9)
+    return np.abs(np.log(np.maximum(ratio, 1e-9))) > BENT
 
 
 def _grain(variance: Array, step: float) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from photometry_frames import Filming, plain, with_time
 import pytest
 
+from diffphyscam_ros.calibration import frame_statistics
 from diffphyscam_ros.calibration.noise import estimate_noise
 from diffphyscam_ros.calibration.types import Estimate, FrameSettings, RecordedFrame, StageResult
 from diffphyscam_ros.camera import CameraSettings, SENSOR_STAGES, SensorModel
@@ -157,6 +158,36 @@ def test_a_gamma_response_keeps_its_unit() -> None:
     assert np.allclose(value, unit**0.5, rtol=0.03)
     assert (std < 0.03).all()
     assert found['response_gains'].verdict == 'not estimated'
+
+
+def test_a_table_response_gets_its_gain_in_electrons() -> None:
+    """The shape stays the nominal one, the unit becomes that of photons."""
+    table = tuple(np.linspace(0, 1, 256) ** 0.7)
+    truth = replace(
+        TRUTH, response_type='table', response_table=table, full_well=None, bit_depth=14
+    )
+    nominal = replace(truth, response_gains=(3e-6,) * 3)
+    result = estimate_noise(recording(truth, flats=FLAT_TIMES[2:]), nominal)
+    found = by_name(result)
+    assert np.allclose(found['response_gains'].value, truth.response_gains, rtol=0.03)
+    assert found['black_level'].verdict == 'not estimated'
+    assert found['dsnu'].verdict == 'not estimated'
+    assert any('dark frames are not used' in m for m in result.messages)
+    assert not any('straight function' in m for m in result.messages)
+
+
+def test_memory_is_bounded_and_the_patterns_are_still_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With room for five mean pictures of twelve."""
+    monkeypatch.setattr(frame_statistics, 'MOST_BYTES', 5 * 64 * 48 * 3 * 4)
+    runs = frame_statistics.gather_runs(recording(SMALL, frames=2), SMALL_NOMINAL).runs
+    kept = [run.role for run in runs if run.picture is not None]
+    assert len(kept) == 5
+    assert kept.count('dark') >= 2
+    found = by_name(estimate_noise(recording(SMALL), SMALL_NOMINAL))
+    assert np.allclose(found['prnu'].value, SMALL.prnu, rtol=0.1)
+    assert np.allclose(found['dsnu'].value, SMALL.dsnu, rtol=0.2)
 
 
 def test_automatic_exposure_is_refused_when_the_frames_say_it() -> None:
