@@ -18,9 +18,10 @@ from diffphyscam_ros.calibration.errors import CalibrationError
 from diffphyscam_ros.calibration.intrinsics import IntrinsicsResult
 from diffphyscam_ros.calibration.progress import Progress, Silent
 from diffphyscam_ros.calibration.recording import Recording
+from diffphyscam_ros.calibration.report_pictures import pictures
 from diffphyscam_ros.calibration.request import Request
 from diffphyscam_ros.calibration.settings_sources import TOLERANCE
-from diffphyscam_ros.calibration.stages import Context, run_stages
+from diffphyscam_ros.calibration.stages import Context, frame_name, run_stages
 from diffphyscam_ros.calibration.types import Estimate, FrameSettings, StageResult
 from diffphyscam_ros.camera.sensor_model import SensorModel
 from diffphyscam_ros.camera.settings import CameraSettings
@@ -120,6 +121,13 @@ def calibrate(request: Request, progress: Progress | None = None) -> Calibration
         progress.stage('audit')
         audited = audit(recording, context.view if request.target else None)
         results = run_stages(context)
+        shown: tuple[dict[str, Any], ...] = ()
+        if context.intrinsics is not None and request.target is not None:
+            progress.stage('pictures')
+            frames = context.frames('pictures', 'board')
+            shown = pictures(
+                frames, frame_name, context.intrinsics, request.target, context.sensor
+            )
         frames = Counter({bag.name: bag.frames for bag in audited.bags})
         bags = tuple(
             BagRecord(name, bag_hash(path), frames[name], recording.given_roles.get(name, ''))
@@ -135,6 +143,7 @@ def calibrate(request: Request, progress: Progress | None = None) -> Calibration
             bags,
             context.intrinsics,
             messages,
+            pictures=shown,
         )
         return replace(found, below=_below(found))
 

@@ -1,0 +1,300 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Recorded pictures of the board against those that the calibrated camera takes of it.
+
+The board is drawn in its estimated pose and seen through the estimated lens and response, without
+noise. Only how bright paper and ink are is fitted, with a slope of the light over the board: every
+picture that the model explains then agrees with the recorded one up to noise.
+
+Each picture is a mapping with ``name``, ``caption``, ``labels`` (key of an image: what it is), the
+images as PNG in base64 (keys that end in ``_png``), and ``psnr`` (dB) and ``ssim`` on the board.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from diffphyscam_ros.calibration.board_view import BoardView
+from diffphyscam_ros.calibration.intrinsics import IntrinsicsResult
+from diffphyscam_ros.calibration.target_print import shapes
+from diffphyscam_ros.calibration.targets import CIRCLE_RADIUS, GRIDS, Target
+from diffphyscam_ros.calibration.types import FrameSettings, RecordedFrame
+from diffphyscam_ros.camera import CameraSettings, PhysicalCamera, SensorModel
+from diffphyscam_ros.camera.plain import plain_copy
+
+Array = npt.NDArray[Any]
+
+FINER = 3
+"""Rays a pixel, along each side, of the drawn board."""
+
+PIXELS_PER_MM = 6.0
+LARGEST = 4000  # px, of the drawn pattern
+CONTRAST = 8
+"""Times that differences are enlarged."""
+
+SHOWN = 3
+"""Views that are shown."""
+
+LEVELS = 20000
+WITHOUT_NOISE = ('exposure', 'response', 'quantization', 'color')
+LENS = ('distortion', 'aberration', 'vignetting', 'defocus', 'glare')
+
+
+def chosen_views(result: IntrinsicsResult) -> tuple[tuple[int, BoardView], ...]:
+    """Return number and view of those to show: the best, the middle and the worst."""
+    errors = result.solution.view_errors()
+    order = np.argsort(errors, kind='stable')
+    places = np.linspace(0, len(order) - 1, SHOWN).round().astype(int)
+    picked = dict.fromkeys(int(order[place]) for place in places)
+    return tuple((number, result.views[number]) for number in picked)
+
+
+def pictures(
+    frames: Iterable[RecordedFrame],
+    names: Callable[[RecordedFrame], str],
+    result: IntrinsicsResult,
+    target: Target,
+    sensor: SensorModel,
+) -> tuple[dict[str, Any], ...]:
+    """Return the comparisons of some views; raw mosaics are not compared.
+
+    :param frames: of the recording, gone through once.
+    :param names: gives the name that a frame's view has.
+    """
+    wanted = {view.name: (number, view) for number, view in chosen_views(result)}
+    fit = result.solution.fit
+    found = []
+    for frame in frames:
+        name = names(frame)
+        if name in wanted and not frame.encoding.startswith('bayer_'):
+            number, view = wanted[name]
+            pose = (fit.rotation[number], fit.translation[number])
+            found.append(compared(frame, view, pose, target, sensor))
+    return tuple(found)
+
+
+def compared(
+    frame: RecordedFrame,
+    view: BoardView,
+    pose: tuple[Array, Array],
+    target: Target,
+    sensor: SensorModel,
+) -> dict[str, Any]:
+    """Return a recorded picture beside the one that the camera takes of the same board.
+
+    :param pose: rotation (3, 3) and translation (3,) of the board, m.
+    """
+    recorded = frame.linear_unit()
+    if recorded.ndim == 2:
+        recorded = np.repeat(recorded[..., None], 3, axis=2)
+    settings = _settings(frame.settings, sensor)
+    lens = PhysicalCamera(sensor, stages=LENS)
+    sense = PhysicalCamera(sensor, stages=WITHOUT_NOISE)
+    source = plain_copy(lens.source_intrinsics(settings))
+    paper, depth = _drawn(target, pose, source)
+    with torch.no_grad():
+        seen = [_through(lens, light, depth, settings) for light in (paper, np.ones_like(paper))]
+    on_board, everywhere = seen
+    board = _through_mask(lens, depth, settings)
+    light = _light(recorded, sense, settings)
+    made_light = _fitted(light, on_board, everywhere, board & (recorded < 0.98).all(axis=2))
+    with torch.no_grad():
+        picture = sense.sense(torch.from_numpy(made_light), settings).image
+    made = picture.numpy().astype(np.float32)
+    error = (made - recorded)[board]
+    psnr = float(-10.0 * np.log10(max(float((error**2).mean()), 1e-12)))
+    similar = float(_ssim(recorded, made)[board].mean())
+    shown = np.where(board[..., None], made, 0.35 * recorded + 0.65)
+    difference = np.where(board[..., None], 0.5 + CONTRAST * (made - recorded), 0.9)
+    labels = {
+        'recorded_png': 'Recorded, with the detected corners',
+        'made_png': 'Taken by the calibrated camera (outside of the board: not drawn)',
+        'difference_png': f'Taken less recorded, {CONTRAST} times enlarged; grey is none',
+        'straight_png': 'Recorded, undistorted: straight lines are straight',
+    }
+    return {
+        'name': view.name,
+        'caption': f'On the board the two differ by {psnr:.1f} dB (PSNR), SSIM {similar:.3f}.',
+        'psnr': psnr,
+        'ssim': similar,
+        'labels': labels,
+        'recorded_png': _png(_marked(recorded, view)),
+        'made_png': _png(shown),
+        'difference_png': _png(difference),
+        'straight_png': _png(_straight(recorded, sensor, settings)),
+    }
+
+
+def _settings(known: FrameSettings | None, sensor: SensorModel) -> CameraSettings:
+    names = ('aperture', 'exposure_time', 'iso', 'focus_distance')
+    values = {n: getattr(known, n) for n in names if known and getattr(known, n) is not None}
+    return replace(sensor.settings, **values)
+
+
+def _drawn(target: Target, pose: tuple[Array, Array], source: Any) -> tuple[Array, Array]:
+    """Return the board in the pinhole view: light (H, W, 3), paper 1, ink 0; depth (H, W).
+
+    Off the board the depth is 0.
+    """
+    width, height = target.size
+    scale = min(PIXELS_PER_MM * 1e3, LARGEST / max(width, height))  # px for each m
+    pattern = np.full((round(height * scale), round(width * scale)), 255, np.uint8)
+    for shape in shapes(target):
+        _paint(pattern, shape, scale * 1e-3)
+    edge = 0.0
+    if target.kind in ('chessboard', 'charuco'):
+        edge = target.square_size
+    elif target.kind == 'aprilgrid':
+        edge = target.square_size - target.marker_size
+    elif target.kind not in GRIDS:
+        edge = CIRCLE_RADIUS * target.square_size
+    half = 0.5 / scale - edge
+    to_board = np.array([[1.0 / scale, 0.0, half], [0.0, 1.0 / scale, half], [0.0, 0.0, 1.0]])
+    rotation, place = (np.asarray(part, np.float64) for part in pose)
+    plane = np.column_stack([rotation[:, 0], rotation[:, 1], place.ravel()])
+    k = np.array([[source.fx, 0, source.cx], [0, source.fy, source.cy], [0, 0, 1]], np.float64)
+    middle = (FINER - 1) / 2.0
+    finer = np.array([[FINER, 0, middle], [0, FINER, middle], [0, 0, 1]], np.float64)
+    size = (source.width * FINER, source.height * FINER)
+    view = finer @ k @ plane @ to_board
+    fine = cv2.warpPerspective(pattern, view, size, flags=cv2.INTER_AREA, borderValue=255)
+    inside = cv2.warpPerspective(np.full_like(pattern, 255), view, size, flags=cv2.INTER_NEAREST)
+    blocks = (source.height, FINER, source.width, FINER)
+    light = fine.reshape(blocks).mean(axis=(1, 3)).astype(np.float32) / 255.0
+    board = inside.reshape(blocks).min(axis=(1, 3)) == 255
+    u, v = np.meshgrid(np.arange(source.width), np.arange(source.height))
+    rays = np.stack(
+        [(u - source.cx) / source.fx, (v - source.cy) / source.fy, np.ones_like(u)], -1
+    )
+    normal = rotation[:, 2]
+    slope = rays @ normal
+    depth = float(normal @ place.ravel()) / np.where(np.abs(slope) < 1e-9, 1e-9, slope)
+    depth = np.where(board & (depth > 0), depth, 0.0).astype(np.float32)
+    return np.repeat(light[..., None], 3, axis=2), depth
+
+
+def _paint(pattern: Array, shape: Any, scale: float) -> None:
+    """Paint one shape of the print; ``scale`` in px for each mm."""
+    value = 0 if shape.black else 255
+    left, top = round(shape.x * scale), round(shape.y * scale)
+    right, bottom = round((shape.x + shape.width) * scale), round((shape.y + shape.height) * scale)
+    if shape.round:
+        centre = ((left + right) // 2, (top + bottom) // 2)
+        cv2.circle(pattern, centre, round(shape.width * scale / 2), value, -1, cv2.LINE_AA)
+    else:
+        pattern[top:bottom, left:right] = value
+
+
+def _through(lens: PhysicalCamera, light: Array, depth: Array, settings: CameraSettings) -> Array:
+    filled = np.where(depth > 0, depth, np.median(depth[depth > 0]))
+    radiance = torch.from_numpy(np.ascontiguousarray(light, np.float32))
+    seen = lens.lens(radiance, torch.from_numpy(filled.astype(np.float32)), settings)
+    return seen.numpy().astype(np.float64)
+
+
+def _through_mask(lens: PhysicalCamera, depth: Array, settings: CameraSettings) -> Array:
+    """Return which pixels show nothing but the board."""
+    plain = PhysicalCamera(lens.sensor, stages=('distortion',))
+    board = np.repeat((depth > 0).astype(np.float32)[..., None], 3, axis=2)
+    with torch.no_grad():
+        seen = plain.lens(torch.from_numpy(board), torch.from_numpy(depth), settings).numpy()
+    clear = (seen[..., 0] > 0.999).astype(np.uint8)
+    return np.asarray(cv2.erode(clear, np.ones((5, 5), np.uint8)), bool)
+
+
+def _light(recorded: Array, sense: PhysicalCamera, settings: CameraSettings) -> Array:
+    """Return the irradiance that gives the recorded values, (H, W, 3)."""
+    levels = np.concatenate([[0.0], np.geomspace(1e-9, 1e9, LEVELS)])
+    ramp = torch.from_numpy(levels)[None, :, None].expand(1, -1, 3).contiguous()
+    stages = ('exposure', 'response', 'color')
+    smooth = PhysicalCamera(replace(sense.sensor, bayer_pattern='none'), stages=stages)
+    with torch.no_grad():
+        values = smooth.sense(ramp, settings).image[0].numpy()
+    return np.stack(
+        [
+            np.interp(recorded[..., c], *_rising(values[:, c], levels)).astype(np.float64)
+            for c in range(3)
+        ],
+        axis=-1,
+    )
+
+
+def _rising(values: Array, levels: Array) -> tuple[Array, Array]:
+    """Return a curve without its flat parts, where it has no inverse."""
+    keep = np.concatenate([[True], np.diff(np.maximum.accumulate(values)) > 0])
+    return values[keep], levels[keep]
+
+
+def _fitted(light: Array, on_board: Array, everywhere: Array, use: Array) -> Array:
+    """Return the light of ink and paper that fits best, with a slope over the picture."""
+    height, width = use.shape
+    y, x = np.mgrid[:height, :width] / max(height, width) - 0.5
+    made = np.zeros_like(light)
+    for channel in range(3):
+        paper, all_ = on_board[..., channel], everywhere[..., channel]
+        parts = np.stack([all_, paper, paper * x, paper * y], axis=-1)
+        shares, *_ = np.linalg.lstsq(parts[use], light[..., channel][use], rcond=None)
+        made[..., channel] = np.maximum(parts @ shares, 0.0)
+    return made
+
+
+def _ssim(one: Array, other: Array) -> Array:
+    """Return the structural similarity of two pictures' greys, (H, W) (Wang et al. 2004)."""
+    a, b = (part.mean(axis=2).astype(np.float64) for part in (one, other))
+
+    def blur(values: Array) -> Array:
+        return np.asarray(cv2.GaussianBlur(values, (11, 11), 1.5))
+
+    mean_a, mean_b = blur(a), blur(b)
+    var_a, var_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
+    both = blur(a * b) - mean_a * mean_b
+    c1, c2 = 0.01**2, 0.03**2
+    return ((2 * mean_a * mean_b + c1) * (2 * both + c2)) / (
+        (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
+    )
+
+
+def _marked(recorded: Array, view: BoardView) -> Array:
+    marked = np.ascontiguousarray((np.clip(recorded, 0, 1) * 255).round().astype(np.uint8))
+    radius = max(2, round(recorded.shape[1] / 200))
+    for x, y in view.image_points:
+        centre = (round(x * 16), round(y * 16))
+        cv2.circle(marked, centre, radius * 16, (230, 90, 30), 1, cv2.LINE_AA, 4)
+    return marked.astype(np.float32) / 255.0
+
+
+def _straight(recorded: Array, sensor: SensorModel, settings: CameraSettings) -> Array:
+    """Return the picture as a lens without distortion would have taken it."""
+    k = plain_copy(sensor.intrinsics(settings))
+    matrix = np.array([[k.fx, 0, k.cx], [0, k.fy, k.cy], [0, 0, 1]], np.float64)
+    d = np.asarray(tuple(sensor.distortion_coefficients), np.float64)
+    size = (k.width, k.height)
+    if sensor.distortion_model == 'equidistant':
+        maps = cv2.fisheye.initUndistortRectifyMap(
+            matrix, d, np.eye(3), matrix, size, cv2.CV_32FC1
+        )
+    else:
+        maps = cv2.initUndistortRectifyMap(matrix, d, np.eye(3), matrix, size, cv2.CV_32FC1)
+    picture = np.ascontiguousarray(recorded, np.float32)
+    return np.asarray(
+        cv2.remap(picture, maps[0], maps[1], cv2.INTER_LINEAR, borderValue=(1, 1, 1))
+    )
+
+
+def _png(picture: Array) -> str:
+    """Return a picture with values in [0, 1] as PNG in base64, at most 800 px wide."""
+    values = (np.clip(picture, 0, 1) * 255).round().astype(np.uint8)[..., ::-1]
+    if values.shape[1] > 800:
+        values = cv2.resize(values, None, fx=800 / values.shape[1], fy=800 / values.shape[1],
+                            interpolation=cv2.INTER_AREA)  # fmt: skip
+    good, data = cv2.imencode('.png', np.ascontiguousarray(values))
+    if not good:
+        raise RuntimeError('OpenCV could not write a PNG')
+    return base64.b64encode(data.tobytes()).decode('ascii')
