@@ -26,6 +26,18 @@ def _colour(name: str) -> str:
     return CHANNELS.get(name.split()[0], INK)
 
 
+def _time_axis(axes: Any) -> None:
+    """Make a logarithmic axis of milliseconds with plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale('log')
+    low, high = axes.get_xlim()
+    steps = (1.0, 2.0, 5.0) if high < 100.0 * low else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(10.0, subs=steps))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def _held_out(errors: Any, title: str, best: str) -> Drawing:
     names = list(errors)
     with figure(4.9, 0.36 * len(names) + 1.1) as (_, axes, made):
@@ -82,7 +94,8 @@ def _misfits(rows: Any) -> Drawing:
         axes.scatter(time[~off], misfit[~off], s=22, c=BLUE, zorder=3)
         axes.scatter(time[off], misfit[off], s=26, c=RED, marker='D', zorder=3)
         limit = max(5.0, 1.2 * float(np.abs(misfit).max()))
-        axes.set(xscale='log', ylim=(-limit, limit), xlabel='stated exposure time (ms)',
+        _time_axis(axes)
+        axes.set(ylim=(-limit, limit), xlabel='stated exposure time (ms)',
                  ylabel='misfit of the exposure (%)', title='Stated exposures')  # fmt: skip
     return Drawing(
         made[0],
@@ -212,7 +225,8 @@ def _signal_against_time(times: Any, channels: list[str]) -> Drawing:
                 label = f'{"dark" if dark else "flat"}' if index == 0 else None
                 axes.scatter(time, means[:, index], s=18, marker=marker, c=colour, lw=0.9,
                              label=label)  # fmt: skip
-        axes.set(xscale='log', xlabel='exposure time (ms)', ylabel='mean (share of full scale)',
+        _time_axis(axes)
+        axes.set(xlabel='exposure time (ms)', ylabel='mean (share of full scale)',
                  title='Levels against exposure time')  # fmt: skip
         axes.legend()
     return Drawing(
