@@ -28,6 +28,7 @@ from diffphyscam_ros.calibration.noise_estimates import refused
 from diffphyscam_ros.calibration.planes import Array, channels_of, LightCurve, plane_views
 from diffphyscam_ros.calibration.types import Estimate, RecordedFrame, StageResult, Value
 from diffphyscam_ros.camera.circle_of_confusion import circle_of_confusion
+from diffphyscam_ros.camera.inverse_response import TOP
 from diffphyscam_ros.camera.plain import plain_copy
 from diffphyscam_ros.camera.sensor_model import PARAMETERS as FIELDS
 from diffphyscam_ros.camera.sensor_model import SensorModel
@@ -38,6 +39,9 @@ SHARES = {'gaussian': 1.0 / 6.0, 'disk': 0.25}
 """Deviation of the blur across an edge, over its diameter."""
 
 LEAST_EDGES = 5
+
+SATURATED = 0.02
+"""Share of a picture's pixels at full scale above which its edges look narrower than they are."""
 
 RECORD = (
     'film a slanted edge or the board at known distances while focus or aperture change step by '
@@ -139,6 +143,8 @@ def _measured(
         return 'still settling after a change'
     focal = settings.focal_length or float(np.asarray(sensor.settings.focal_length))
     light, scale = _sharp_plane(frame, sensor)
+    if float((light >= TOP).mean()) > SATURATED:
+        return 'with a saturated edge'
     away = distance(frame) if callable(distance) else distance
     chosen: Sequence[Edge]
     if edges is None:

@@ -68,7 +68,11 @@ def gather_flats(frames: Iterable[RecordedFrame], sensor: SensorModel) -> FlatAv
             first = frame
             curves = [LightCurve(sensor, channel) for channel in channels_of(frame.encoding)]
         values = frame.linear_unit()
-        light = _light(values, frame.encoding, curves)
+        planes = _lights(values, frame.encoding, curves)
+        if _full(planes, curves, sensor, frame):
+            skipped['saturated (photosites are full)'] += 1
+            continue
+        light = np.mean(planes, axis=0)
         bags[frame.bag] = None
         times.append(_time(frame))
         index = int(sum(weight)) % 2
@@ -117,11 +121,27 @@ def _why_not(frame: RecordedFrame, first: RecordedFrame | None) -> str:
     return ''
 
 
-def _light(values: Array, encoding: str, curves: list[LightCurve]) -> Array:
-    """Return the mean light of the channels, (H, W), or (H/2, W/2) of a mosaic."""
+def _lights(values: Array, encoding: str, curves: list[LightCurve]) -> list[Array]:
+    """Return the light of each plane, (H, W), or (H/2, W/2) of a mosaic."""
     planes = plane_views(values, encoding)
-    lights = [curve.light(plane) for curve, plane in zip(curves, planes, strict=True)]
-    return np.mean([light.astype(np.float64) for light in lights], axis=0)
+    return [
+        curve.light(plane).astype(np.float64) for curve, plane in zip(curves, planes, strict=True)
+    ]
+
+
+def _full(
+    planes: list[Array], curves: list[LightCurve], sensor: SensorModel, frame: RecordedFrame
+) -> bool:
+    """Return whether photosites have reached the sensor's full well."""
+    if sensor.full_well is None:
+        return False
+    iso = frame.settings.iso if frame.settings is not None else None
+    iso = float(np.asarray(sensor.settings.iso)) if iso is None else iso
+    well = 0.98 * float(np.asarray(sensor.full_well))
+    return any(
+        float((plane >= curve.light_of(well, iso)).mean()) > SATURATED
+        for plane, curve in zip(planes, curves, strict=True)
+    )
 
 
 def _blocks(

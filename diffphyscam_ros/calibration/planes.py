@@ -92,6 +92,13 @@ class LightCurve:
         places = np.interp(curve, self.table, np.linspace(0.0, 1.0, len(self.table)))
         return (places - self.bias) / self.gain
 
+    def light_of(self, electrons: float, iso: float) -> float:
+        """Return the light of so many electrons."""
+        signal = iso * electrons
+        if self.linear:
+            return self.black + (1.0 - self.black) * (self.gain * signal + self.bias)
+        return signal / self.full_signal
+
     def light(self, values: Array) -> Array:
         """Return the light of digital values; not clamped."""
         if self.linear:

@@ -152,6 +152,9 @@ def test_what_is_missing_is_said() -> None:
     plain = [replace(frame, image=np.full_like(frame.image, 20000)) for frame in frames]
     messages = estimate_defocus(plain, BASE, distance=DISTANCE).messages
     assert 'without a straight edge' in messages[0]
+    bright = [replace(f, image=(f.image.clip(0, 21845) * 3).astype(np.uint16)) for f in frames]
+    messages = estimate_defocus(bright, BASE, distance=DISTANCE).messages
+    assert 'with a saturated edge' in messages[0]
     boards = [replace(frame, role='board') for frame in frames]
     assert "role 'board'" in estimate_defocus(boards, BASE, distance=DISTANCE).messages[1]
 

@@ -142,6 +142,14 @@ def test_saturated_flats_are_refused() -> None:
     assert 'half of full scale' in result.messages[0]
 
 
+def test_full_photosites_are_refused() -> None:
+    """The centre is cut off below full scale, which would look like less vignetting."""
+    truth = replace(BASE, full_well=7000.0, **LAWS['cos4'])
+    result = estimate_vignetting(flats(truth), replace(BASE, full_well=7000.0))
+    assert all(e.verdict == 'not estimated' for e in result.estimates)
+    assert 'photosites are full' in result.messages[0]
+
+
 def test_another_size_is_refused() -> None:
     """K belongs to a size."""
     result = estimate_vignetting(flats(BASE, frames=2), replace(BASE, image_width=640))
