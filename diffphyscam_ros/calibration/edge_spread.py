@@ -12,6 +12,9 @@ from diffphyscam_ros.calibration.planes import Array
 LEAST_PIXELS = 60
 LEAST_CONTRAST = 0.03
 
+PLAIN = 2.5
+"""Spreads that both sides of an edge must reach, or its levels are not seen."""
+
 
 @dataclass(frozen=True)
 class Edge:
@@ -139,7 +142,7 @@ def measure_edge(light: Array, edge: Edge, psf: str = 'gaussian') -> EdgeSpread 
     covariance = np.linalg.pinv(lever.T @ lever) * variance
     sigma, contrast = float(np.exp(theta[0])), abs(float(theta[4] - theta[3]))
     misfit = float(variance) ** 0.5 / max(contrast, 1e-9)
-    if misfit > 0.15:
+    if misfit > 0.15 or PLAIN * sigma > edge.reach:
         return None
     return EdgeSpread(sigma, sigma * float(covariance[0, 0]) ** 0.5, contrast, misfit)
 

@@ -225,7 +225,8 @@ def _let_go(runs: list[Run]) -> None:
     """Drop mean pictures beyond ``MOST_BYTES``, of the role that has most, from the middle."""
     while True:
         held = [i for i, run in enumerate(runs) if run.picture is not None]
-        if sum(runs[i].picture.nbytes for i in held) <= MOST_BYTES:  # type: ignore[union-attr]
+        sizes = (run.picture.nbytes for run in runs if run.picture is not None)
+        if sum(sizes) <= MOST_BYTES:
             return
         role = Counter(runs[i].role for i in held).most_common(1)[0][0]
         same = [i for i in held if runs[i].role == role]

@@ -12,7 +12,7 @@ itself (by log2), and ``aggregator_gain`` is scaled instead. Of the linear curve
 value of darkness is ``black_level``, and the biases are 0.
 
 ``plots``: ``curve``: ``exposure`` (1 = highest), ``value``, ``std``; ``held_out``: rms error of
-each kind; ``exposures``: ``time``, ``level``, ``misfit`` (relative, in exposure); ``range``:
+each kind, ``chosen``; ``exposures``: ``time``, ``level``, ``misfit`` (relative, in exposure); ``range``:
 lowest and highest value seen.
 """
 
@@ -190,6 +190,7 @@ def _plots(fit: Fit, sweep: Sweep, held_out: dict[str, float], misfit: Array) ->
             'std': std.tolist(),
         },
         'held_out': held_out,
+        'chosen': fit.curve.kind,
         'exposures': [
             {'time': setting[0], 'level': float(level), 'misfit': float(share)}
             for setting, level, share in zip(sweep.settings, sweep.levels, misfit, strict=True)
