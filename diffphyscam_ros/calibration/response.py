@@ -12,8 +12,8 @@ itself (by log2), and ``aggregator_gain`` is scaled instead. Of the linear curve
 value of darkness is ``black_level``, and the biases are 0.
 
 ``plots``: ``curve``: ``exposure`` (1 = highest), ``value``, ``std``; ``held_out``: rms error of
-each kind, ``chosen``; ``exposures``: ``time``, ``level``, ``misfit`` (relative, in exposure); ``range``:
-lowest and highest value seen.
+each kind; ``chosen``; ``exposures``: ``time``, ``level``, ``misfit`` (relative, in exposure);
+``range``: lowest and highest value seen.
 """
 
 from __future__ import annotations

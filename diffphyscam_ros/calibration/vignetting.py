@@ -11,8 +11,8 @@ and straight cannot be told from a lamp that is brighter on one side: it is give
 said. The laws' centre is the principal point of the sensor.
 
 ``plots``: ``blocks``: ``radius`` (tan θ), ``value`` (over the centre, the plane removed),
-``model``; ``held_out``: rms error of each law, ``chosen``; ``light``: the plane's a and b, share over half
-the picture's width and height.
+``model``; ``held_out``: rms error of each law; ``chosen``; ``light``: the plane's a and b, share
+over half the picture's width and height.
 """
 
 from __future__ import annotations
