@@ -223,7 +223,9 @@ def _darkness(
     if not good_dark.any():
         chosen = usable
     times = np.array([run.time if run.time else np.nan for run in runs])[chosen]
-    error = np.maximum(variance, 1e-12)[chosen] / np.maximum(freedom[chosen], 1.0)
+    # of a single frame the variance is not known
+    known = np.nan_to_num(variance[chosen], nan=1e-6)
+    error = np.maximum(known, 1e-12) / np.maximum(freedom[chosen], 1.0)
     timed = bool(np.isfinite(times).all()) and len(set(times)) > (1 if good_dark.any() else 2)
     if timed:
         design = np.stack([np.ones_like(times), times], axis=1)

@@ -287,6 +287,15 @@ def test_single_frames_hold_no_temporal_noise() -> None:
     assert 'follow one another' in result.messages[0]
 
 
+def test_single_dark_frames_give_the_black_level_and_no_pattern() -> None:
+    """Flat frames in pairs, dark ones alone."""
+    frames = [*recording(SMALL, darks=()), *recording(SMALL, flats=(), frames=1)]
+    found = by_name(estimate_noise(frames, SMALL_NOMINAL))
+    assert found['black_level'].value == pytest.approx(SMALL.black_level, abs=1e-3)
+    assert found['dsnu'].verdict == 'not estimated'
+    assert np.allclose(found['response_gains'].value, SMALL.response_gains, rtol=0.06)
+
+
 def test_darkness_cut_off_at_zero_is_said() -> None:
     """Without a black level half of the noise in the dark is gone."""
     truth = replace(SMALL, black_level=0.0)
