@@ -7,6 +7,7 @@ from pathlib import Path
 
 from diffphyscam_ros.calibration.calibration_file import calibration_yaml
 from diffphyscam_ros.calibration.camera_info_file import camera_info_text
+from diffphyscam_ros.calibration.exports import exported
 from diffphyscam_ros.calibration.pipeline import Calibration
 from diffphyscam_ros.calibration.report import report_html
 from diffphyscam_ros.calibration.report_data import OUTCOMES, report_json
@@ -37,6 +38,7 @@ def contents(found: Calibration) -> dict[str, str | bytes]:
         )
     if found.intrinsics is not None and found.intrinsics.fit is not None:
         files[f'{name}.camera_info.yaml'] = camera_info_text(found.intrinsics, name)
+    files |= exported(found)[0]
     files['report.json'] = report_json(found)
     files['report.html'] = report_html(found)
     return files

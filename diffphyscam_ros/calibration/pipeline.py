@@ -124,9 +124,9 @@ def calibrate(request: Request, progress: Progress | None = None) -> Calibration
         shown: tuple[dict[str, Any], ...] = ()
         if context.intrinsics is not None and request.target is not None:
             progress.stage('pictures')
-            frames = context.frames('pictures', 'board')
+            board_frames = context.frames('pictures', 'board')
             shown = pictures(
-                frames, frame_name, context.intrinsics, request.target, context.sensor
+                board_frames, frame_name, context.intrinsics, request.target, context.sensor
             )
         frames = Counter({bag.name: bag.frames for bag in audited.bags})
         bags = tuple(

@@ -290,10 +290,12 @@ def _straight(recorded: Array, sensor: SensorModel, settings: CameraSettings) ->
 
 def _png(picture: Array) -> str:
     """Return a picture with values in [0, 1] as PNG in base64, at most 800 px wide."""
-    values = (np.clip(picture, 0, 1) * 255).round().astype(np.uint8)[..., ::-1]
+    values: Array = (np.clip(picture, 0, 1) * 255).round().astype(np.uint8)[..., ::-1]
     if values.shape[1] > 800:
-        values = cv2.resize(values, None, fx=800 / values.shape[1], fy=800 / values.shape[1],
-                            interpolation=cv2.INTER_AREA)  # fmt: skip
+        scale = 800 / values.shape[1]
+        values = np.asarray(
+            cv2.resize(values, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        )
     good, data = cv2.imencode('.png', np.ascontiguousarray(values))
     if not good:
         raise RuntimeError('OpenCV could not write a PNG')

@@ -115,6 +115,7 @@ class Request:
     :param edge_distance: m along z, of the one slanted edge in frames of role 'focus'; None = the
         edges of the board are measured.
     :param cache: whether detected boards are remembered between runs.
+    :param kalibr: write Kalibr's camchain too; ``tum``: TUM's response and vignette.
     """
 
     bags: tuple[Path, ...]
@@ -136,6 +137,8 @@ class Request:
     bit_depth: int = 0
     edge_distance: float | None = None
     cache: bool = True
+    kalibr: bool = False
+    tum: bool = False
     thresholds: Thresholds = field(default_factory=Thresholds)
 
     def __post_init__(self) -> None:

@@ -146,6 +146,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     result.add_argument(
         '--require', action='append', default=[], metavar='STAGE', help='that must succeed'
     )
+    result.add_argument('--kalibr', action='store_true', help="also Kalibr's camchain.yaml")
+    result.add_argument('--tum', action='store_true', help="also TUM's pcalib.txt, vignette.png")
     result.add_argument(
         '--commit',
         metavar='CAMERA',
@@ -181,12 +183,15 @@ def request_of(options: argparse.Namespace) -> Any:
         bit_depth=options.bit_depth,
         edge_distance=options.edge_distance,
         cache=not options.no_cache,
+        kalibr=options.kalibr,
+        tum=options.tum,
         thresholds=Thresholds(options.max_error, options.accept_weak, tuple(options.require)),
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Audit, calibrate, write; return the exit code."""
+    from diffphyscam_ros.calibration.exports import exported
     from diffphyscam_ros.calibration.outputs import summary, write_outputs
     from diffphyscam_ros.calibration.pipeline import (
         audit_only,
@@ -209,6 +214,8 @@ def run(options: argparse.Namespace) -> int:
         print(summary(found))
     written = write_outputs(found, options.out)
     print('\n'.join(f'wrote {path}' for path in written))
+    for reason in exported(found)[1]:
+        print(f'not written: {reason}', file=sys.stderr)
     for reason in found.below:
         print(f'below the threshold: {reason}', file=sys.stderr)
     if found.exit_code == NOTHING_ESTIMABLE:

@@ -14,6 +14,7 @@ TARGET = 'chessboard:7x5:0.03'
 K = np.array([[330.0, 0.0, 158.0], [0.0, 331.0, 121.0], [0.0, 0.0, 1.0]])
 SIZE = (320, 240)
 FINER = 3
+FLAT = (120, 160)  # rows and columns of flat frames
 
 
 def board(columns: int = 7, rows: int = 5, pixels: int = 24) -> np.ndarray:
@@ -101,7 +102,7 @@ def write_flats(path: Path, automatic: bool = False) -> Path:
             bag.parameters(stamp_of(first) - 1000, '/cam', values)
             level = 90.0 if automatic else 10.0 * 2**step
             for number in range(first, first + 8):
-                electrons = random.poisson(level * 30.0, SIZE[::-1]) / 30.0
-                pixels = np.clip(electrons + random.normal(0, 0.4, SIZE[::-1]), 0, 255)
+                electrons = random.poisson(level * 30.0, FLAT) / 30.0
+                pixels = np.clip(electrons + random.normal(0, 0.4, FLAT), 0, 255)
                 bag.image(number, pixels.round().astype(np.uint8))
     return path

@@ -155,6 +155,30 @@ def test_camera_node_takes_the_file_as_it_is(folder, code, found):
     assert configuration.values['focal_scale'] == found.focal_scale
 
 
+def test_the_forms_of_other_tools(folder, tmp_path, truth, found, capsys):
+    import yaml
+
+    given = [str(folder / name) for name in BAGS]
+    given += ['--target', TARGET, '--sensor', str(folder / 'start.yaml'), '--quiet', '--tum']
+    main(['calibrate', *given, '--kalibr', '--fix', 'k3', '--out', str(tmp_path)])
+    chain = yaml.safe_load((tmp_path / 'camera.camchain.yaml').read_text('utf-8'))['cam0']
+    assert chain['distortion_model'] == 'radtan' and len(chain['distortion_coeffs']) == 4
+    assert chain['intrinsics'][0] == pytest.approx(camera_matrix(truth)[0, 0], rel=0.01)
+    light = np.array((tmp_path / 'pcalib.txt').read_text().split(), float)
+    # linear above its darkness, which the lowest values never reach
+    assert light.shape == (256,) and light[0] == 0 and light[-1] == 255
+    assert np.diff(light[20:]) == pytest.approx(np.diff(light[20:]).mean(), rel=0.02)
+    vignette = cv2.imread(str(tmp_path / 'vignette.png'), cv2.IMREAD_UNCHANGED)
+    assert vignette.dtype == np.uint16 and vignette.shape == (240, 320)
+    gain, k = float(found.vignetting_gain), camera_matrix(found)
+    tan2 = (k[0, 2] / k[0, 0]) ** 2 + (k[1, 2] / k[1, 1]) ** 2
+    corner = 1 - gain + gain / (1 + tan2) ** 2
+    assert vignette[0, 0] / 65535 == pytest.approx(corner, abs=0.01)
+    # k3 = 0 is asked for only by --fix
+    main(['calibrate', *given[:1], '--target', TARGET, '--kalibr', '--out', str(tmp_path / 'k')])
+    assert '--fix k3' in capsys.readouterr().err
+
+
 def test_camera_info_is_read_by_ros_and_is_the_same_k(folder, code, found):
     from diffphyscam_ros.nodes.calibration_info import load
 

@@ -114,7 +114,7 @@ def run_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     programs, records = tmp_path / 'bin', tmp_path / 'records'
     programs.mkdir()
     records.mkdir()
-    for name in ('camera_node', 'demo_scene_node'):
+    for name in ('camera_node', 'demo_scene_node', 'calibration_node', 'ros2'):
         (programs / name).write_text(STUB.format(python=sys.executable), encoding='utf-8')
         (programs / name).chmod(0o755)
     monkeypatch.setenv('PATH', f'{programs}{os.pathsep}{os.environ["PATH"]}')
@@ -179,6 +179,64 @@ def test_each_of_several_cameras_has_its_own_namespace_and_file(
     assert [camera.parameters['camera_name'] for camera in cameras] == ['a', 'b']
     assert [camera.parameters['device'] for camera in cameras] == ['cpu', 'cpu']
     assert [camera.parameters.get('iso') for camera in cameras] == [None, 400.0]
+
+
+def test_calibration_arguments_are_parameters_of_the_node() -> None:
+    """Every argument is in the node's table, and every parameter of it an argument."""
+    tree = ast.parse((REPOSITORY / 'launch' / 'calibrate.launch.py').read_text(encoding='utf-8'))
+    passed = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id == 'PARAMETERS'
+    )
+    path = REPOSITORY / 'diffphyscam_ros' / 'nodes' / 'calibration_parameters.py'
+    names = [call.args[0].value for call in calls(path, 'Parameter')]
+    assert sorted(passed) == sorted(names)
+
+
+def recorded_topics(driver: str, namespace: str = '', extra: str = '') -> list[str]:
+    """Return what record.launch.py records; its function needs nothing of ROS."""
+    tree = ast.parse((REPOSITORY / 'launch' / 'record.launch.py').read_text(encoding='utf-8'))
+    wanted = ('DRIVERS', 'ALWAYS', 'topics')
+    body = [
+        node
+        for node in tree.body
+        if (isinstance(node, ast.Assign) and node.targets[0].id in wanted)
+        or (isinstance(node, ast.FunctionDef) and node.name in wanted)
+    ]
+    space: dict[str, object] = {}
+    exec(compile(ast.Module(body, []), 'record.launch.py', 'exec'), space)
+    return space['topics'](driver, namespace, extra)  # type: ignore[operator]
+
+
+def test_record_knows_the_topics_of_every_driver() -> None:
+    assert recorded_topics('camera_node', '/left') == [
+        '/left/image_raw', '/left/camera_info', '/left/metadata', '/parameter_events'
+    ]  # fmt: skip
+    assert '/flir_camera/meta' in recorded_topics('spinnaker')
+    assert '/camera/camera/color/metadata' in recorded_topics('realsense')
+    for driver in ('usb_cam', 'v4l2_camera', 'camera_ros', 'pylon'):
+        names = recorded_topics(driver, extra='/imu, /tf')
+        assert sum(name.endswith('/image_raw') for name in names) == 1
+        assert names[-3:] == ['/parameter_events', '/imu', '/tf']
+
+
+@needs_launch
+def test_calibration_passes_on_what_was_given_only(
+    run_launch: Callable[..., list[Record]],
+) -> None:
+    (node,) = run_launch('calibrate.launch.py', 'bags:=a,b', 'max_error:=1', 'dry_run:=true')
+    assert node.program == 'calibration_node'
+    assert node.parameters == {'bags': 'a,b', 'max_error': 1.0, 'dry_run': True}
+
+
+@needs_launch
+def test_record_runs_ros2_bag(run_launch: Callable[..., list[Record]]) -> None:
+    (bag,) = run_launch('record.launch.py', 'driver:=usb_cam', 'output:=flat')
+    words = bag.argv[1:]
+    assert words[:3] == ['bag', 'record', '/image_raw']
+    assert '/parameter_events' in words
+    assert words[words.index('--output') + 1] == 'flat'
 
 
 def test_rviz_shows_the_topics_of_the_demo() -> None:
