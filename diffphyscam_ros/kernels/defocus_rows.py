@@ -97,54 +97,68 @@ def split(planes, blur, low, high, hats, chunk, targets):
         level, first = part % levels, part // levels * chunk
         last = min(first + chunk, half_height)
         hat = hats[level]
-        line = np.zeros((channels, 2 * half_width + 2), np.float32)
-        ring = np.zeros((4, channels, half_width), np.float32)
-        lit = np.zeros(4, np.uint8)
+        ring = np.zeros((4, channels, 2 * half_width + 2), np.float32)
+        spans = np.zeros((4, 2), np.int64)  # which columns of a ring's row have light
+        line = np.empty(2 * half_width + 2, np.float32)
         for y in range(2 * first - 1, 2 * last + 1):
-            at, slot = mirrored(y, height), y & 3
-            lit[slot] = take(planes[at], blur[at], low[at], high[at], hat, line)
-            if lit[slot]:
-                for channel in range(channels):
-                    halve_line(line[channel], width, ring[slot, channel])
-            else:
-                ring[slot] = ZERO
+            slot = y & 3
+            at = mirrored(y, height)
+            ring[slot, :, 1 + spans[slot, 0] : 1 + spans[slot, 1]] = ZERO
+            start, stop = take(planes[at], blur[at], low[at], high[at], hat, ring[slot])
+            spans[slot, 0], spans[slot, 1] = start, stop
             if y < 2 * first + 2 or y & 1:
                 continue
+            start, stop = width, 0
+            for k in range(4):
+                if spans[k, 1] > spans[k, 0]:
+                    start, stop = min(start, spans[k, 0]), max(stop, spans[k, 1])
             out = targets[level, y // 2 - 1]
-            if not (lit[0] or lit[1] or lit[2] or lit[3]):
+            if stop <= start:
                 out[:] = ZERO
                 continue
+            begin, end = max(start // 2 - 1, 0), min(stop // 2 + 1, half_width)
+            out[:, :begin] = ZERO
+            out[:, end:] = ZERO
             a, b, c, d = ring[(y - 3) & 3], ring[(y - 2) & 3], ring[(y - 1) & 3], ring[slot]
             for channel in range(channels):
-                ra, rb, rc, rd, to = a[channel], b[channel], c[channel], d[channel], out[channel]
-                for x in range(half_width):
-                    to[x] = EIGHTH * (ra[x] + rd[x]) + THREE_EIGHTHS * (rb[x] + rc[x])
+                for x in range(2 * half_width + 2):
+                    outer = a[channel, x] + d[channel, x]
+                    inner = b[channel, x] + c[channel, x]
+                    line[x] = EIGHTH * outer + THREE_EIGHTHS * inner
+                line[0] = line[1]
+                if end == half_width:
+                    for x in range(width, 2 * half_width + 1):
+                        line[1 + x] = line[1 + mirrored(x, width)]
+                halve_into(line[2 * begin :], out[channel, begin:end])
 
 
 @kernel(fastmath=True)
 def take(planes, blur, low, high, hat, line):
-    """Set line, from column 1 on, to the light that a level takes from a row; return if any."""
+    """Set line, from column 1 on, to the light that a level takes from a row; the rest stays 0.
+
+    Returns the columns from the first tile with light to the last. What is between is computed in
+    one piece: where a level has no light its weight is 0.
+    """
     width = blur.shape[0]
     begin, end = hat[0], hat[2] + ONE / hat[3]  # no light in the level outside these
-    lit = False
+    first, last = width, 0
     for tile in range(low.shape[0]):
-        start, stop = tile * TILE, min(tile * TILE + TILE, width)
-        if high[tile] <= begin or low[tile] >= end:
-            line[:, 1 + start : 1 + stop] = ZERO
-            continue
-        lit = True
-        weight, variance = line[3, 1 + start : 1 + stop], blur[start:stop]
-        weigh(variance, hat, ONE, weight)
-        for channel in range(3):
-            source = planes[channel, start:stop]
-            target = line[channel, 1 + start : 1 + stop]
-            for x in range(stop - start):
-                target[x] = weight[x] * source[x]
-        if line.shape[0] == 5:
-            target = line[4, 1 + start : 1 + stop]
-            for x in range(stop - start):
-                target[x] = weight[x] * variance[x]
-    return lit
+        if high[tile] > begin and low[tile] < end:
+            first, last = min(first, tile * TILE), min(tile * TILE + TILE, width)
+    if last == 0:
+        return 0, 0
+    weight, variance = line[3, 1 + first : 1 + last], blur[first:last]
+    weigh(variance, hat, ONE, weight)
+    for channel in range(3):
+        source = planes[channel, first:last]
+        target = line[channel, 1 + first : 1 + last]
+        for x in range(last - first):
+            target[x] = weight[x] * source[x]
+    if line.shape[0] == 5:
+        target = line[4, 1 + first : 1 + last]
+        for x in range(last - first):
+            target[x] = weight[x] * variance[x]
+    return first, last
 
 
 @kernel(fastmath=True)
@@ -158,16 +172,22 @@ def weigh(blur, hat, share, weight):
 
 
 @kernel(fastmath=True)
+def halve_into(source, target):
+    """Average an extended line down by two."""
+    for x in range(target.shape[0]):
+        outer = source[2 * x] + source[2 * x + 3]
+        inner = source[2 * x + 1] + source[2 * x + 2]
+        target[x] = EIGHTH * outer + THREE_EIGHTHS * inner
+
+
+@kernel(fastmath=True)
 def halve_line(source, width, target):
     """Average a line down by two; its pixels are at 1 … width, with room for those mirrored."""
     half = target.shape[0]
     source[0] = source[1]
     for x in range(width, 2 * half + 1):
         source[1 + x] = source[1 + mirrored(x, width)]
-    for x in range(half):
-        outer = source[2 * x] + source[2 * x + 3]
-        inner = source[2 * x + 1] + source[2 * x + 2]
-        target[x] = EIGHTH * outer + THREE_EIGHTHS * inner
+    halve_into(source, target)
 
 
 @kernel(fastmath=True)
@@ -257,25 +277,59 @@ def climb(planes, variance, hats, taps, deepest, bands, out):
                 reach = RADIUS * stage
                 if y < max(0, begin - reach) or y >= min(height, end + reach):
                     continue
-                row = ring[stage, y & (RING - 1)]
-                weight = row[3]
-                weigh(variance[y], hats[stage], ONE, weight)
+                slot = y & (RING - 1)
+                base, rise, top, fall = (
+                    hats[stage, 0],
+                    hats[stage, 1],
+                    hats[stage, 2],
+                    hats[stage, 3],
+                )
+                for x in range(width):
+                    v = variance[y, x]
+                    inside = min((v - base) * rise, ONE - (v - top) * fall)
+                    ring[stage, slot, 3, x] = min(max(ZERO, inside), ONE)
                 for channel in range(3):
-                    source, target = planes[y, channel], row[channel]
                     for x in range(width):
-                        target[x] = weight[x] * source[x]
-                if stage == stages - 1:
-                    if deepest.shape[0] > 0:
-                        double_row(deepest, y, line, row)
-                else:
-                    before = ring[stage + 1]
-                    filter_row(before, y, height, taps[stage + 1], line, row)
+                        light = ring[stage, slot, 3, x] * planes[y, channel, x]
+                        ring[stage, slot, channel, x] = light
+                if stage < stages - 1:
+                    filter_stage(ring, stage, y, height, taps[stage + 1], line)
+                elif deepest.shape[0] > 0:
+                    double_row(deepest, y, line, ring[stage, slot])
                 if stage == 0:
                     for x in range(width):
-                        share = ONE / max(weight[x], TINY)
-                        out[y, x, 0] = row[0, x] * share
-                        out[y, x, 1] = row[1, x] * share
-                        out[y, x, 2] = row[2, x] * share
+                        share = ONE / max(ring[0, slot, 3, x], TINY)
+                        out[y, x, 0] = ring[0, slot, 0, x] * share
+                        out[y, x, 1] = ring[0, slot, 1, x] * share
+                        out[y, x, 2] = ring[0, slot, 2, x] * share
+
+
+@kernel(fastmath=True)
+def filter_stage(ring, stage, y, height, taps, line):
+    """Add to row y of a stage that of the next, filtered with five taps in both directions.
+
+    :param ring: (K, RING, 4, W), which is indexed as a whole: to cut rows out of it costs as much
+        as the work on them.
+    :param line: (W + 4,) scratch.
+    """
+    width = ring.shape[3]
+    t0, t1, t2 = taps[0], taps[1], taps[2]
+    mask, above = RING - 1, stage + 1
+    a, b = mirrored(y - 2, height) & mask, mirrored(y - 1, height) & mask
+    c = y & mask
+    d, e = mirrored(y + 1, height) & mask, mirrored(y + 2, height) & mask
+    for channel in range(4):
+        for x in range(width):
+            beside = ring[above, b, channel, x] + ring[above, d, channel, x]
+            beyond = ring[above, a, channel, x] + ring[above, e, channel, x]
+            line[2 + x] = t0 * ring[above, c, channel, x] + t1 * beside + t2 * beyond
+        line[1] = line[2]
+        line[0] = line[2 + mirrored(-2, width)]
+        line[width + 2] = line[2 + mirrored(width, width)]
+        line[width + 3] = line[2 + mirrored(width + 1, width)]
+        for x in range(width):
+            beside, beyond = line[1 + x] + line[3 + x], line[x] + line[4 + x]
+            ring[stage, c, channel, x] += t0 * line[2 + x] + t1 * beside + t2 * beyond
 
 
 @kernel(fastmath=True)
