@@ -194,8 +194,8 @@ def run_colour(context: Context) -> StageResult:
 STAGES: dict[str, Callable[[Context], StageResult]] = {
     'intrinsics': run_intrinsics,
     'response': run_response,
-    'vignetting': run_vignetting,
     'noise': run_noise,
+    'vignetting': run_vignetting,  # knows the full well then, and refuses flats that reach it
     'defocus': run_defocus,
     'colour': run_colour,
 }
