@@ -139,7 +139,7 @@ def _value_cell(item: Estimate) -> str:
 def _rows(items: Sequence[Estimate]) -> str:
     rows = []
     before = ''
-    for item in items:
+    for item in (item for item in items if item.value is not None):
         # What holds for several parameters in a row is said once.
         reason = 'As above.' if item.reason == before else _sentence(item.reason)
         before = item.reason
@@ -147,6 +147,15 @@ def _rows(items: Sequence[Estimate]) -> str:
             f'<tr><td class="name">{escape(item.name)}<div class="about">'
             f'{escape(_about(item.name))}</div></td><td class="value">{_value_cell(item)}</td>'
             f'<td>{_chip(item.verdict)}</td><td>{escape(reason)}</td></tr>'
+        )
+    refused: dict[str, list[str]] = {}
+    for item in items:
+        if item.value is None:
+            refused.setdefault(item.reason, []).append(item.name)
+    for reason, names in refused.items():
+        rows.append(
+            f'<tr><td class="name several" colspan="2">{escape(", ".join(names))}</td>'
+            f'<td>{_chip("not estimated")}</td><td>{escape(_sentence(reason))}</td></tr>'
         )
     return ''.join(rows)
 

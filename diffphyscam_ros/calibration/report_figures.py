@@ -83,7 +83,7 @@ def _frame(axes: Any, width: int, height: int) -> None:
 
 
 def _coverage(counts: Any, residuals: Any, width: int, height: int) -> Drawing:
-    with figure(4.9, 4.0) as (drawing, axes, made):
+    with figure(4.9, 3.9 * height / width + 0.75) as (drawing, axes, made):
         area = (-0.5, width - 0.5, height - 0.5, -0.5)
         shown = axes.imshow(
             np.ma.masked_equal(counts, 0), extent=area, cmap='Blues', vmin=0, aspect='auto'
@@ -102,7 +102,7 @@ def _coverage(counts: Any, residuals: Any, width: int, height: int) -> Drawing:
 
 
 def _uncertainty(spread: Any, width: int, height: int) -> Drawing:
-    with figure(4.9, 4.0) as (drawing, axes, made):
+    with figure(4.9, 3.9 * height / width + 0.75) as (drawing, axes, made):
         area = (-0.5, width - 0.5, height - 0.5, -0.5)
         shown = axes.imshow(
             np.ma.masked_invalid(spread), extent=area, cmap='YlOrBr', vmin=0, aspect='auto',

@@ -133,6 +133,7 @@ th { text-align: left; font-weight: 600; font-size: 12px; color: var(--soft); pa
 td { padding: 7px 12px 7px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 td.name { white-space: nowrap; font-weight: 600; }
+td.name.several { white-space: normal; }
 td .about { font-weight: 400; color: var(--soft); font-size: 12px; white-space: normal; }
 td.value { font-variant-numeric: tabular-nums; min-width: 200px; }
 td .std { color: var(--soft); white-space: nowrap; }
@@ -164,7 +165,8 @@ footer { margin-top: 48px; padding-top: 14px; border-top: 1px solid var(--line);
   main { max-width: none; padding: 0; box-shadow: none; }
   h2 { margin-top: 24px; break-after: avoid; } h3 { break-after: avoid; }
   tr, .card, .verdict { break-inside: avoid; } table { font-size: 9pt; }
-  td { padding: 4px 8px 4px 0; } .figures { gap: 10px 16px; }
+  td { padding: 4px 8px 4px 0; } td.name { white-space: normal; overflow-wrap: anywhere;
+    width: 22%; } td.value { min-width: 0; width: 26%; } .figures { gap: 10px 16px; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }
 """
