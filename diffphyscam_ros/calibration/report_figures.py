@@ -66,7 +66,8 @@ def _view_errors(views: Any, rms: float) -> Drawing:
         axes.bar(range(len(errors)), errors, color=BLUE, width=0.75)
         axes.axhline(rms, c=ORANGE, lw=1.2)
         axes.annotate(f'all: {rms:.3f}', (1.0, rms), xycoords=('axes fraction', 'data'),
-                      ha='right', va='bottom', color=ORANGE, fontsize=8)  # fmt: skip
+                      ha='right', va='bottom', color=ORANGE, fontsize=8,
+                      bbox={'fc': 'white', 'ec': 'none', 'alpha': 0.8, 'pad': 1.5})  # fmt: skip
         axes.grid(axis='x', visible=False)
         axes.set(xlabel='view', ylabel='rms (px)', title='Error of each view')
     return Drawing(

@@ -126,7 +126,7 @@ nav a { text-decoration: none; } nav a:hover { text-decoration: underline; }
 .card .what { color: var(--soft); font-size: 12.5px; }
 .card .number { font-size: 21px; font-weight: 600; letter-spacing: -0.01em;
   font-variant-numeric: tabular-nums; }
-.card .number small { font-size: 13px; font-weight: 400; color: var(--soft); }
+.card .number small { display: inline-block; white-space: nowrap; font-size: 13px; font-weight: 400; color: var(--soft); }
 table { border-collapse: collapse; width: 100%; margin: 10px 0 16px; font-size: 13.5px; }
 th { text-align: left; font-weight: 600; font-size: 12px; color: var(--soft); padding: 5px 10px
   5px 0; border-bottom: 1px solid var(--ink); vertical-align: bottom; }
