@@ -120,13 +120,14 @@ code, .mono { font-family: ui-monospace, SFMono-Regular, Menlo, 'DejaVu Sans Mon
 .nothing { background: #fcefef; border-color: #e4b4b4; } .nothing b { color: var(--bad); }
 nav { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 0 0 8px; font-size: 14px; }
 nav a { text-decoration: none; } nav a:hover { text-decoration: underline; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 10px;
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(205px, 1fr)); gap: 10px;
   margin: 18px 0 6px; }
 .card { border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px 11px; }
 .card .what { color: var(--soft); font-size: 12.5px; }
-.card .number { font-size: 21px; font-weight: 600; letter-spacing: -0.01em;
+.card .number { font-size: 20px; line-height: 1.35; font-weight: 600; letter-spacing: -0.01em;
   font-variant-numeric: tabular-nums; }
-.card .number small { display: inline-block; white-space: nowrap; font-size: 13px; font-weight: 400; color: var(--soft); }
+.card .number small { display: inline-block; white-space: nowrap; font-size: 13px;
+  font-weight: 400; color: var(--soft); }
 table { border-collapse: collapse; width: 100%; margin: 10px 0 16px; font-size: 13.5px; }
 th { text-align: left; font-weight: 600; font-size: 12px; color: var(--soft); padding: 5px 10px
   5px 0; border-bottom: 1px solid var(--ink); vertical-align: bottom; }
