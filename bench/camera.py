@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 import sys
 
-from _common import finish, machine, measure, parser, print_machine, print_table
+from _measuring import finish, machine, measure, parser, print_machine, print_table
 import cv2
 from defocus import sparse_torch
 import numpy as np

@@ -34,7 +34,7 @@ from functools import partial
 import json
 import sys
 
-from _common import (
+from _measuring import (
     available_memory_gib,
     finish,
     in_own_process,

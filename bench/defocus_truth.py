@@ -23,7 +23,7 @@ from pathlib import Path
 import sys
 from typing import Any
 
-from _common import finish, machine, parser, print_machine, print_table
+from _measuring import finish, machine, parser, print_machine, print_table
 from _thin_lens import (
     BORDER,
     depth_of,
