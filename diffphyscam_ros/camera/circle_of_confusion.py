@@ -7,6 +7,9 @@ import torch
 
 from diffphyscam_ros.camera.intrinsics import Scalar
 
+DEAD_ZONE_RAMP, SHORTEST_RAMP = 0.25, 1e-3
+"""Depth over which the gradient to the dead zone is taken: a share of it, and at least so many m."""
+
 
 def circle_of_confusion(
     depth: torch.Tensor,
@@ -25,10 +28,11 @@ def circle_of_confusion(
     max_coc. It is evaluated in inverse distances, c = a·f²/(N·C) · |1/U − 1/d| / (1 − f/U),
     which needs no special case for a focus or a point at infinity.
 
-    Differentiable in depth and in every argument that is a tensor, with these exceptions: the
-    dead zone is a hard switch, so its own gradient is zero everywhere, and so is every
-    gradient inside it; the gradient is zero where c is cut at max_coc (the cut passes it to
-    max_coc), exactly in focus (the kink of |·|), and to a depth that means infinitely far.
+    Differentiable in depth and in every argument that is a tensor, with these exceptions: inside
+    the dead zone every gradient is zero; so it is where c is cut at max_coc (the cut passes it to
+    max_coc), exactly in focus (the kink of |·|), and to a depth that means infinitely far. The
+    dead zone is a hard switch. Its own gradient is that of a ramp from b outwards, a quarter of b
+    long: the slope of a sum over a surface whose depth varies smoothly, not of a single pixel.
 
     :param depth: (..., H, W) z-depth in m; 0, below 0, inf or NaN mean infinitely far.
     :param aperture: f-number N > 0. This and all that follow: a number, or a tensor () or (B,).
@@ -69,13 +73,30 @@ def circle_of_confusion(
     offset = inverse_focus - inverse_depth
     coc = scale * offset.abs()
     in_dead_zone = hit & ((d - u).abs() <= b)
-    coc = torch.where(in_dead_zone, 0.0, coc)
+    switched = torch.where(in_dead_zone, 0.0, coc)
+    if isinstance(b, torch.Tensor) and b.requires_grad:
+        switched = switched + _slope_of_dead_zone(coc, hit, d - u, b)
+    coc = switched
     if max_coc is not None:
         limit = _setting('max_coc', max_coc, depth, work, zero_allowed=True)
         coc = torch.minimum(coc, torch.as_tensor(limit, dtype=work, device=depth.device))
     if signed:
         coc = torch.where(offset < 0, -coc, coc)
     return coc.to(depth.dtype)
+
+
+def _slope_of_dead_zone(
+    coc: torch.Tensor, hit: torch.Tensor, offset: torch.Tensor, dead_zone: torch.Tensor
+) -> torch.Tensor:
+    """Return zeros whose gradient is that of a ramp instead of the switch.
+
+    :param coc: c without the dead zone; offset: d − U in m.
+    """
+    ramp = (DEAD_ZONE_RAMP * dead_zone.detach()).clamp(min=SHORTEST_RAMP)
+    beyond = (offset.detach().abs() - dead_zone) / ramp  # 0 where the zone ends, 1 a ramp farther
+    there = hit & (beyond > 0) & (beyond < 1)
+    covered = torch.where(there, coc.detach() * beyond, 0.0)
+    return covered - covered.detach()
 
 
 def _setting(

@@ -85,7 +85,7 @@ def test_gradients_of_every_setting():
     )
 
 
-def test_gradient_of_the_limit_and_none_of_the_dead_zone():
+def test_gradients_of_the_limit_and_in_the_dead_zone():
     depth = torch.tensor([[1.5, 1.45, 3.0, 0.05]], dtype=torch.float64, requires_grad=True)
     dead_zone = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
     limit = torch.tensor(20.0, dtype=torch.float64, requires_grad=True)
@@ -95,7 +95,24 @@ def test_gradient_of_the_limit_and_none_of_the_dead_zone():
     assert by_depth[0, 2] > 0 and by_depth[0, 3] == 0
     assert by_limit == 1.0
     (by_zone,) = torch.autograd.grad(coc.sum(), dead_zone, allow_unused=True)
-    assert by_zone is None or by_zone == 0
+    assert by_zone == 0  # none of these is just outside
+
+
+def test_gradient_of_the_dead_zone_is_that_of_a_smooth_surface():
+    depth = torch.linspace(1.0, 2.2, 20000, dtype=torch.float64)[None]
+
+    def total(zone: torch.Tensor) -> torch.Tensor:
+        return circle_of_confusion(depth, **LENS, dead_zone=zone).mean()
+
+    zone = torch.tensor(0.2, dtype=torch.float64, requires_grad=True)
+    mean = total(zone)
+    mean.backward()
+    assert mean.item() == total(zone.detach()).item()
+    step = 0.01
+    difference = (total(zone.detach() + step) - total(zone.detach() - step)) / (2 * step)
+    assert difference < 0
+    # The ramp looks at blurs up to a quarter of the zone farther out, which are larger.
+    torch.testing.assert_close(zone.grad, difference, rtol=0.15, atol=0.0)
 
 
 def test_gradients_stay_finite_where_nothing_was_hit():
