@@ -8,7 +8,7 @@ import torch
 from diffphyscam_ros.camera.intrinsics import Scalar
 
 DEAD_ZONE_RAMP, SHORTEST_RAMP = 0.25, 1e-3
-"""Depth over which the gradient to the dead zone is taken: a share of it, and at least so many m."""
+"""Depth over which the gradient to the dead zone is taken: a share of it, and at least that, m."""
 
 
 def circle_of_confusion(
