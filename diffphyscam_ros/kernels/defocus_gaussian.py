@@ -34,6 +34,7 @@ class GaussianDefocus:
         self._chains: list[list[Floats]] = []
         """For each level below full resolution, its light at scale 1, 2, … up to its own."""
         self._blur = rows.Blur(height, width)
+        self._rings = np.empty((0, FULL_LEVELS, rows.RING, 4, width), np.float32)
 
     def __call__(self, image: Floats, coc: Floats, out: Floats) -> None:
         """Set out; see ``kernels.defocus.defocus_fast``."""
@@ -62,8 +63,15 @@ class GaussianDefocus:
             elif i > 0:
                 rows.double_into(coarse[i], coarse[i - 1])
         deepest = coarse[0] if coarse else _NOTHING
-        bands = max(1, min(2 * numba.get_num_threads(), coc.shape[0] // BAND))
-        rows.climb(self._planes, blur.squares, HATS[:full], TAPS[:full], deepest, bands, out)
+        rings = self._rings_of(max(1, min(2 * numba.get_num_threads(), coc.shape[0] // BAND)))
+        rows.climb(self._planes, blur.squares, HATS[:full], TAPS[:full], deepest, rings, out)
+
+    def _rings_of(self, bands: int) -> Floats:
+        """Return the rows that the pipeline of each band remembers."""
+        if bands > len(self._rings):
+            width = self.shape[1]
+            self._rings = np.empty((bands, FULL_LEVELS, rows.RING, 4, width), np.float32)
+        return self._rings[:bands]
 
     def _lights(self, count: int) -> list[Floats]:
         """Return the pictures of the first levels below full resolution, at their own scale."""

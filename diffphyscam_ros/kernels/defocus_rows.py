@@ -255,7 +255,7 @@ def double_into(source, target):
 
 
 @kernel(parallel=True, fastmath=True)
-def climb(planes, variance, hats, taps, deepest, bands, out):
+def climb(planes, variance, hats, taps, deepest, rings, out):
     """Run the levels at full resolution as one pipeline, normalise, put the planes together.
 
     Stage k holds rows of X_k = w_k·(I, 1) + B_{k+1}(X_{k+1}); a filter reads two rows ahead, so
@@ -263,12 +263,13 @@ def climb(planes, variance, hats, taps, deepest, bands, out):
 
     :param hats: (K, 4) and taps (K, 3) of the K levels at full resolution.
     :param deepest: (H/2, 4, W/2) what the halved levels add to the last stage, or empty.
+    :param rings: (bands, at least K, RING, 4, W) scratch.
     """
     height, width = variance.shape
-    stages = hats.shape[0]
+    stages, bands = hats.shape[0], rings.shape[0]
     for band in prange(bands):
         begin, end = band * height // bands, (band + 1) * height // bands
-        ring = np.empty((stages, RING, 4, width), np.float32)
+        ring = rings[band]
         line = np.empty(width + 2 * RADIUS, np.float32)
         lag = RADIUS * (stages - 1)
         for step in range(begin - lag, end + lag):
