@@ -278,6 +278,8 @@ class CameraNode(ParameterServer):
 
     def _publish_state(self) -> None:
         """Publish the state where it says something new."""
+        if not self.context.ok():  # interrupted, perhaps while the kernels were compiled
+            return
         state = self._state()
         header = state.header
         if self._last_state is not None:
