@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 import math
 import warnings
 
+from complete_camera import COMPLETE, DIFFERENTIABLE, scene, SENSOR, SETTINGS
 import numpy as np
 import pytest
 import torch
@@ -33,53 +34,6 @@ from diffphyscam_ros.camera import (
     vignette,
 )
 from diffphyscam_ros.camera.aberration import distort_colours
-
-SETTINGS = CameraSettings(2.0, 0.02, 150.0, 0.004, 0.8)
-SENSOR = SensorModel(
-    image_width=9,
-    image_height=7,
-    pixel_size=4e-4,
-    quantum_efficiency=(0.4, 0.5, 0.6),
-    defocus_gain=8.0,
-    max_coc=9.0,
-    vignetting_gain=0.6,
-    aggregator_gain=6e3,
-    response_gains=(0.9, 1.0, 1.1),
-    response_biases=(0.02, 0.03, 0.04),
-    response_gamma=0.6,
-    dark_current=(1e-2, 2e-2, 3e-2),
-    shot_noise_gain=(1e-3, 2e-3, 1e-3),
-    read_noise=(1e-5, 2e-5, 1e-5),
-    distortion_coefficients=(-0.05, 0.01, 1e-3, -1e-3, 0.0),
-)
-COMPLETE = replace(
-    SENSOR,
-    chromatic_scale=(1.02, 1.001, 0.97),
-    chromatic_curve=(0.01, 0.0, -0.02),
-    rim_radius=1.3e-3,
-    rim_distance=2e-3,
-    glare_fraction=0.1,
-    glare_radius=2.3,
-    read_noise_fixed=False,
-    dsnu=(1e-5, 2e-5, 3e-5),
-    prnu=(0.01, 0.02, 0.03),
-    hot_pixel_fraction=0.3,
-    hot_pixel_current=0.01,
-    full_well=0.0022,
-    black_level=0.06,
-    bayer_pattern='grbg',
-    white_balance=(1.1, 1.01, 1.2),
-    color_matrix=(1.3, -0.2, -0.1, -0.15, 1.4, -0.25, 0.05, -0.35, 1.3),
-)
-"""Everything that a lens and a sensor can have, but rounding."""
-
-
-def scene(view: Intrinsics, dtype=torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    size = (view.height, view.width)
-    radiance = torch.rand(*size, 3, dtype=dtype, generator=generator) * 0.8 + 0.1
-    depth = torch.rand(*size, dtype=dtype, generator=generator) * 0.3 + 0.9
-    return radiance, depth
 
 
 def reference(frame_stages, sensor, radiance, depth, settings, frame, source):
@@ -184,40 +138,6 @@ def test_the_whole_chain_against_its_equations() -> None:
     assert 0.1 < digital.mean() < 0.9
     np.testing.assert_allclose(image, np.clip(digital, 0, 1), rtol=1e-12)
 
-
-DIFFERENTIABLE = {
-    'pixel_size': 1e-4,
-    'focal_scale': 1.0,
-    'principal_point': 1.0,
-    'quantum_efficiency': 1.0,
-    'scene_illuminance': 1e3,
-    'defocus_gain': 1.0,
-    'vignetting_gain': 1.0,
-    'aggregator_gain': 1e4,
-    'response_gains': 1.0,
-    'response_biases': 1.0,
-    'response_gamma': 1.0,
-    'dark_current': 1e-2,
-    'shot_noise_gain': 1e-3,
-    'read_noise': 1e-5,
-    'distortion_coefficients': 1.0,
-    'vignetting_coefficients': 1.0,
-    'vignetting_map': 1.0,
-    'rim_radius': 1e-3,
-    'rim_distance': 1e-3,
-    'chromatic_scale': 1.0,
-    'chromatic_curve': 1.0,
-    'glare_fraction': 1.0,
-    'glare_radius': 1.0,
-    'response_table': 1.0,
-    'dsnu': 1e-5,
-    'prnu': 1e-2,
-    'hot_pixel_current': 1e-2,
-    'black_level': 1.0,
-    'white_balance': 1.0,
-    'color_matrix': 1.0,
-}
-"""Continuous numbers of the sensor model with their scale: steps of gradcheck fit to order one."""
 
 SETTING_SCALES = {
     'aperture': 1.0,
@@ -379,126 +299,3 @@ def test_batches_of_settings_equal_single_pictures() -> None:
         one = CameraSettings(**{n: v[i] for n, v in values.items()})
         image = camera(radiance, depth, one, 20 + i, intrinsics=common).image
         torch.testing.assert_close(batch[i], image, rtol=1e-6, atol=1e-9)
-
-
-@pytest.mark.parametrize('fast', [True, False])
-@pytest.mark.parametrize('base', [SENSOR, replace(COMPLETE, bit_depth=10)])
-@pytest.mark.parametrize('kind', ['linear', 'gamma', 'sigmoid', 'table'])
-def test_hopeless_input_gives_finite_pictures(fast: bool, base: SensorModel, kind: str) -> None:
-    sensor = replace(base, response_type=kind)
-    radiance, depth = scene(PhysicalCamera(sensor).source_intrinsics(SETTINGS), torch.float32)
-    radiance[0], radiance[1] = 0.0, 1e30
-    radiance[2, :4], radiance[3, :4] = math.nan, math.inf
-    radiance[4, :4], radiance[4, 4:] = -math.inf, -5.0
-    depth[:, 0], depth[:, 1], depth[:, 2], depth[:, 3] = 0.0, math.inf, math.nan, -1.0
-    depth[:, 4], depth[:, 5] = 1e-30, 1e30
-    extremes = [
-        SETTINGS,
-        CameraSettings(1e-20, 1e20, 1e20, 0.004, 0.0040001),
-        CameraSettings(1e20, 1e-30, 1e-30, 0.004, math.inf),
-    ]
-    camera = PhysicalCamera(sensor)
-    for settings in extremes:
-        light = radiance.clone().requires_grad_(not fast)
-        image = camera(light, depth, settings).image
-        assert image.isfinite().all() and image.min() >= 0 and image.max() <= 1
-        if not fast:
-            image.sum().backward()
-            assert light.grad.isfinite().all()
-
-
-@pytest.mark.parametrize('time', [1e-6, 0.02, 60.0])
-@pytest.mark.parametrize('light', [0.0, 0.5, 1e9])
-def test_exposures_of_all_lengths_have_finite_gradients(time: float, light: float) -> None:
-    """From nothing to saturation, of the radiance and of every number of the sensor."""
-    names = [name for name in DIFFERENTIABLE if name not in ('response_gamma', 'vignetting_map')]
-    numbers = {name: torch.tensor(getattr(COMPLETE, name), requires_grad=True)
-               for name in names if getattr(COMPLETE, name) not in (None, ())}  # fmt: skip
-    camera = PhysicalCamera(replace(COMPLETE, bit_depth=10, **numbers), soft_clamp=True)
-    settings = replace(SETTINGS, exposure_time=torch.tensor(time, requires_grad=True))
-    view = camera.source_intrinsics(settings)
-    radiance = torch.full((view.height, view.width, 3), light, requires_grad=True)
-    frame = camera(radiance, torch.ones(view.height, view.width), settings)
-    assert frame.image.isfinite().all() and frame.raw.min() >= 0 and frame.raw.max() <= 1
-    frame.image.sum().backward()
-    assert radiance.grad.isfinite().all() and settings.exposure_time.grad.isfinite()
-    for name, number in numbers.items():
-        assert number.grad is None or number.grad.isfinite().all(), name
-
-
-@pytest.mark.parametrize('fast', [True, False])
-@pytest.mark.parametrize(('width', 'height'), [(1, 1), (1, 5), (2, 1), (8192, 2)])
-def test_pictures_of_odd_sizes(fast: bool, width: int, height: int) -> None:
-    sensor = replace(COMPLETE, image_width=width, image_height=height, bit_depth=12)
-    sensor = replace(sensor, pixel_size=4e-4 * 9 / max(width, 9))
-    camera = PhysicalCamera(sensor)
-    view = camera.source_intrinsics(SETTINGS)
-    radiance = torch.full((view.height, view.width, 3), 0.5, requires_grad=not fast)
-    frame = camera(radiance, torch.ones(view.height, view.width), SETTINGS)
-    assert frame.image.shape == (height, width, 3) and frame.raw.shape == (height, width)
-    assert frame.image.isfinite().all() and 0 <= frame.image.min() <= frame.image.max() <= 1
-    if not fast:
-        frame.image.sum().backward()
-        assert radiance.grad.isfinite().all()
-
-
-def test_layouts_and_types_make_no_difference() -> None:
-    camera = PhysicalCamera(replace(COMPLETE, bit_depth=0))
-    view = camera.source_intrinsics(SETTINGS)
-    radiance, depth = scene(view, torch.float32)
-    expected = camera(radiance, depth, SETTINGS, 3)
-    turned = radiance.permute(2, 1, 0).contiguous().permute(2, 1, 0)
-    assert not turned.is_contiguous()
-    assert torch.equal(camera(turned, depth, SETTINGS, 3).image, expected.image)
-    double = camera(radiance.double(), depth.double(), SETTINGS, 3)
-    assert double.image.dtype == torch.float64
-    torch.testing.assert_close(double.raw.float(), expected.raw, rtol=1e-4, atol=1e-5)
-    half = camera(radiance.half(), depth.half(), SETTINGS, 3)
-    assert half.image.dtype == torch.float32
-    torch.testing.assert_close(half.raw, expected.raw, rtol=0, atol=5e-3)
-    irradiance = camera.lens(radiance, depth, SETTINGS)
-    mirrored = irradiance.flip(1).contiguous().flip(1)
-    assert torch.equal(camera.sense(mirrored, SETTINGS, 3).raw, expected.raw)
-    irradiance[0, 0], irradiance[0, 1] = math.nan, math.inf
-    assert camera.sense(irradiance, SETTINGS).image.isfinite().all()
-    with pytest.raises(ValueError, match=r'irradiance has shape .*\(\.\.\., H, W, 3\)'):
-        camera.sense(irradiance[..., :1], SETTINGS)
-
-
-def test_no_light_has_finite_gradients() -> None:
-    numbers = {
-        f.name: torch.tensor(getattr(SETTINGS, f.name), requires_grad=True)
-        for f in fields(SETTINGS)
-    }
-    camera = PhysicalCamera(replace(SENSOR, dark_current=(0.0,) * 3, response_type='gamma'))
-    settings = CameraSettings(**numbers)
-    view = camera.source_intrinsics(settings)
-    depth = torch.zeros(view.height, view.width)
-    camera(torch.zeros(view.height, view.width, 3), depth, settings).image.sum().backward()
-    for name, number in numbers.items():
-        assert number.grad is None or number.grad.isfinite(), name
-
-
-@pytest.mark.parametrize(
-    ('stages', 'message'),
-    [(('noise', 'blur'), 'blur'), (('noise', 'noise'), 'at most once'), ('noise', 'sequence')],
-)
-def test_bad_stages_are_refused(stages, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        PhysicalCamera(SENSOR, stages)
-
-
-def test_bad_pictures_are_refused() -> None:
-    camera = PhysicalCamera(SENSOR)
-    view = camera.source_intrinsics(SETTINGS)
-    good, depth = scene(view)
-    with pytest.raises(ValueError, match='5x5 px: must be'):
-        camera(torch.ones(5, 5, 3), torch.ones(5, 5), SETTINGS)
-    with pytest.raises(ValueError, match=r'depth has shape'):
-        camera(good, depth[1:], SETTINGS)
-    with pytest.raises(ValueError, match=r'must be \(\.\.\., H, W, 3\)'):
-        camera(good[..., :2], depth, SETTINGS)
-    with pytest.raises(ValueError, match='depth is None'):
-        camera(good, None, SETTINGS)
-    with pytest.raises(ValueError, match='uint8'):
-        camera((good * 255).byte(), depth, SETTINGS)
