@@ -141,6 +141,7 @@ def shade(
     intensity,
     show_environment,
     background,
+    order,
     color,
     depth,
     normal,
@@ -160,19 +161,19 @@ def shade(
         shape (L, h, w), the picture itself (H·W, 3) and its shape (H, W): float32 and int64.
     :param turn: (3, 3) float32, optical frame to the environment's.
     :param background: (3,) float32 where nothing is hit and the environment is not shown.
+    :param order: int32 numbers of all strips of ``ROWS_PER_TASK`` rows, as they are worked on.
     :param color, depth, normal, instance: out, (H·W, 3), (H·W,), (H·W, 3), (H·W,).
     """
     _, _, _, picture, picture_shape = environment
     step_x, step_y = np.float32(1.0 / pinhole[0]), np.float32(1.0 / pinhole[1])
     cx, cy = np.float32(pinhole[2]), np.float32(pinhole[3])
-    tasks = (height + ROWS_PER_TASK - 1) // ROWS_PER_TASK
-    for task in prange(tasks):
+    for task in prange(order.shape[0]):
         s, n = np.zeros(FLOATS, np.float32), np.zeros(INTEGERS, np.int32)
         missed, empty = np.zeros(FLOATS, np.float32), np.zeros(INTEGERS, np.int32)
         count = 0
         misses = 0
         ray_y = ZERO
-        first = task * ROWS_PER_TASK
+        first = order[task] * ROWS_PER_TASK
         column, row = width - 1, first - 1
         last = min(first + ROWS_PER_TASK, height) * width - 1
         for pixel in range(first * width, last + 1):

@@ -12,6 +12,7 @@ import torch
 from diffphyscam_ros.camera.intrinsics import Intrinsics
 from diffphyscam_ros.kernels import shade as shade_kernel
 from diffphyscam_ros.kernels.buffers import BufferPool
+from diffphyscam_ros.kernels.schedule import spread_order
 from diffphyscam_ros.render.antialias import antialias, antialias_fused, find_silhouettes
 from diffphyscam_ros.render.cache import LatestPacked, needs_grad
 from diffphyscam_ros.render.cuda_visibility import cuda_problem, CudaVisibility
@@ -309,6 +310,7 @@ class Renderer:
             np.float32(illumination.intensity),
             background is None and maps is not None,
             np.zeros(3, np.float32) if background is None else background.numpy(),
+            spread_order(-(-view.height // shade_kernel.ROWS_PER_TASK)),
             color,
             depth,
             normal,
