@@ -90,18 +90,19 @@ def fill_triangle(keys, width, height, x0, y0, w0, x1, y1, w1, x2, y2, w2, trian
     :param culled_sign: +1 / −1 skips triangles that run clockwise / counter-clockwise in the
         picture, 0 skips none.
     """
-    area = (x1 - x0) * (y2 - y0) - (y1 - y0) * (x2 - x0)
-    if area == 0 or area * culled_sign > 0:
-        return
-    if area < 0:
-        area = -area
-        x1, y1, w1, x2, y2, w2 = x2, y2, w2, x1, y1, w1
+    # The smallest triangles of a dense mesh end here.
     left = max((min(x0, x1, x2) + (SUBPIXEL - 1)) >> 8, 0)
     right = min(max(x0, x1, x2) >> 8, width - 1)
     top = max((min(y0, y1, y2) + (SUBPIXEL - 1)) >> 8, 0)
     bottom = min(max(y0, y1, y2) >> 8, height - 1)
     if left > right or top > bottom:
         return
+    area = (x1 - x0) * (y2 - y0) - (y1 - y0) * (x2 - x0)
+    if area == 0 or area * culled_sign > 0:
+        return
+    if area < 0:
+        area = -area
+        x1, y1, w1, x2, y2, w2 = x2, y2, w2, x1, y1, w1
 
     # Edge functions at (left, top): positive inside; the top-left rule takes one unit from the
     # edges that do not own their points.
@@ -133,16 +134,13 @@ def fill_triangle(keys, width, height, x0, y0, w0, x1, y1, w1, x2, y2, w2, trian
         base = y * width + left
         w_start = np.float32(w_row)
         if count <= SPAN_WIDTH:
-            a, b, c = e0, e1, e2
+            # Without a branch: eight pixels at a time.
             for i in range(count):
-                if (a | b | c) >= 0:
-                    w = min(max(w_start + w_dx * np.float32(i), lowest), highest)
-                    key = (np.int64(np.float32(w).view(np.int32)) << 32) | low
-                    if key > keys[base + i]:
-                        keys[base + i] = key
-                a += sx0
-                b += sx1
-                c += sx2
+                inside = (e0 + sx0 * i) | (e1 + sx1 * i) | (e2 + sx2 * i)
+                w = min(max(w_start + w_dx * np.float32(i), lowest), highest)
+                key = (np.int64(np.float32(w).view(np.int32)) << 32) | low
+                key = key if inside >= 0 else np.int64(0)
+                keys[base + i] = max(keys[base + i], key)
         else:
             first, last = _span(e0, sx0, 0, count - 1)
             first, last = _span(e1, sx1, first, last)
