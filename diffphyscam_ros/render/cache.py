@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
+import functools
 from typing import Generic, TypeVar
 import weakref
 
@@ -28,11 +29,18 @@ def needs_grad(value: object) -> bool:
     return isinstance(value, torch.Tensor) and value.requires_grad
 
 
+@functools.cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    """Return the names of a dataclass's fields; none for other classes."""
+    return tuple(item.name for item in fields(kind)) if is_dataclass(kind) else ()
+
+
 def _versions(source: object) -> list[int]:
     """Return the versions of a tensor, or of the tensors of a dataclass instance."""
-    if is_dataclass(source):
-        return [version(getattr(source, item.name)) for item in fields(source)]
-    return [version(source)]
+    if isinstance(source, torch.Tensor):
+        return [version(source)]
+    values = [getattr(source, name) for name in _field_names(type(source))]
+    return [version(value) for value in values if isinstance(value, torch.Tensor)]
 
 
 class LatestPacked(Generic[Packed]):
@@ -51,9 +59,10 @@ class LatestPacked(Generic[Packed]):
     def get(self, sources: Iterable[object], pack: Callable[[], Packed]) -> Packed:
         """Return the kept result, or the new one of ``pack`` if any source has changed.
 
-        :param sources: tensors, and dataclass instances with tensors in their fields.
+        :param sources: tensors, and dataclass instances with tensors in their fields; what is
+            named twice counts once.
         """
-        listed = list(sources)
+        listed = list({id(source): source for source in sources}.values())
         versions = [number for source in listed for number in _versions(source)]
         same = (
             self._packed is not None
