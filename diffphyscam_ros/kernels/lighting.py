@@ -28,6 +28,7 @@ from diffphyscam_ros.kernels.scratch import (
     BASE_R,
     BLOCK,
     DEPTH,
+    LIT,
     METALLIC,
     N_DOT_V,
     NORMAL_X,
@@ -36,11 +37,13 @@ from diffphyscam_ros.kernels.scratch import (
     OUT_B,
     OUT_G,
     OUT_R,
+    PIXEL,
     PLACE_A,
     PLACE_B,
     RAY_X,
     RAY_Y,
     ROUGHNESS,
+    SEEN,
     SHARE_A,
     SHARE_B,
     SPECULAR_B,
@@ -56,13 +59,16 @@ MIN_ROUGHNESS = np.float32(0.045)
 MIN_N_DOT_V = np.float32(1e-4)
 MIN_SQUARE = np.float32(1e-20)
 SMALL_SMOOTHNESS = np.float32(1e-8)
+SMALL_SEEN = np.float32(1e-6)
+OCCLUSION_SLOPE = np.float32(-16.0)
 MIRRORED_0 = np.float32(0.02805336)
 MIRRORED_1 = np.float32(-0.07738066)
 MIRRORED_2 = np.float32(0.07500745)
 MIRRORED_3 = np.float32(-0.02570756)
-# The light tables' columns: kind (0 directional, 1 point), direction to the light or its
-# position in the optical frame, irradiance or intensity.
+# The light tables' columns are those of ``render/lights.py``.
 POINT = np.float32(0.5)
+SPOT = np.float32(1.5)
+FULL = np.float32(1.0 / 255.0)
 
 
 @kernel(fastmath=True)
@@ -78,17 +84,50 @@ def face_viewer(s):
 
 
 @kernel(fastmath=True)
-def add_light(s, kind, lx, ly, lz, red, green, blue):
-    """Add one light's reflection by the metallic-roughness model (glTF 2.0, appendix B)."""
+def read_light_visibility(s, n, count, visibility, light):
+    """Fill LIT with the share of a light that reaches each pixel.
+
+    :param visibility: (L, H·W) uint8.
+    """
+    for i in range(count):
+        s[LIT + i] = FULL * np.float32(visibility[light, np.uint32(n[PIXEL + i])])
+
+
+@kernel(fastmath=True)
+def see_sky(s, n, count, visibility):
+    """Multiply SEEN by the share of the environment that reaches each pixel.
+
+    :param visibility: (H·W,) uint8.
+    """
+    for i in range(count):
+        s[SEEN + i] *= FULL * np.float32(visibility[np.uint32(n[PIXEL + i])])
+
+
+@kernel(fastmath=True)
+def add_light(s, lights, light):
+    """Add one light's reflection by the metallic-roughness model (glTF 2.0, appendix B).
+
+    :param lights: (L, 14) float32, see ``render/lights.py``; ``light``: the row.
+    """
+    kind = lights[light, 0]
+    lx, ly, lz = lights[light, 1], lights[light, 2], lights[light, 3]
+    red, green, blue = lights[light, 4], lights[light, 5], lights[light, 6]
+    ax, ay, az = lights[light, 7], lights[light, 8], lights[light, 9]
+    scale_of_cone, offset_of_cone = lights[light, 10], lights[light, 11]
     for i in range(BLOCK):
         x, y, z = lx, ly, lz
-        power = ONE
+        power = s[LIT + i]
         if kind > POINT:
             d = s[DEPTH + i]
             x, y, z = lx - s[RAY_X + i] * d, ly - s[RAY_Y + i] * d, lz - d
-            power = ONE / max(x * x + y * y + z * z, MIN_SQUARE)
-            scale = math.sqrt(power)
+            inverse = ONE / max(x * x + y * y + z * z, MIN_SQUARE)
+            scale = math.sqrt(inverse)
             x, y, z = x * scale, y * scale, z * scale
+            power *= inverse
+        if kind > SPOT:
+            cosine = -(ax * x + ay * y + az * z)
+            cone = min(max(cosine * scale_of_cone + offset_of_cone, ZERO), ONE)
+            power *= cone * cone
         n_dot_l = s[NORMAL_X + i] * x + s[NORMAL_Y + i] * y + s[NORMAL_Z + i] * z
         n_dot_l = max(n_dot_l, ZERO)
         v_dot_l = s[VIEW_X + i] * x + s[VIEW_Y + i] * y + s[VIEW_Z + i] * z
@@ -139,7 +178,7 @@ def add_diffuse_environment(s, quadratic):
             mirrored = MIRRORED_0 + c * (MIRRORED_1 + c * (MIRRORED_2 + c * MIRRORED_3))
             f0 = DIELECTRIC + (albedo - DIELECTRIC) * metal
             kept = (ONE - metal) * (ONE - f0) * (ONE - mirrored)
-            s[out + i] += albedo * kept * light * INVERSE_PI
+            s[out + i] += albedo * kept * light * INVERSE_PI * s[SEEN + i]
 
 
 @kernel(fastmath=True)
@@ -195,6 +234,19 @@ def weigh_reflection(s, n, count, table):
         s[SPECULAR_R + i] = (DIELECTRIC + (s[BASE_R + i] - DIELECTRIC) * metal) * scale + bias
         s[SPECULAR_G + i] = (DIELECTRIC + (s[BASE_G + i] - DIELECTRIC) * metal) * scale + bias
         s[SPECULAR_B + i] = (DIELECTRIC + (s[BASE_B + i] - DIELECTRIC) * metal) * scale + bias
+
+
+@kernel(fastmath=True)
+def occlude_reflection(s):
+    """Weaken SPECULAR where not all of the environment is SEEN (Lagarde and de Rousiers 2014)."""
+    for i in range(BLOCK):
+        seen, rough = s[SEEN + i], min(max(s[ROUGHNESS + i], ZERO), ONE)
+        exponent = math.pow(TWO, OCCLUSION_SLOPE * rough - ONE)
+        base = max(s[N_DOT_V + i] + seen, SMALL_SEEN)
+        share = min(max(math.pow(base, exponent) - ONE + seen, ZERO), ONE)
+        s[SPECULAR_R + i] *= share
+        s[SPECULAR_G + i] *= share
+        s[SPECULAR_B + i] *= share
 
 
 @kernel(fastmath=True)

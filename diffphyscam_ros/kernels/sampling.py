@@ -32,6 +32,7 @@ from diffphyscam_ros.kernels.scratch import (
     SHARE_B,
     SHARE_C,
     SHARE_D,
+    TEXEL_A,
     TEXEL_B,
     TEXEL_G,
     TEXEL_R,
@@ -173,6 +174,7 @@ def _fetch_texels(s, n, count, atlas):
         s[TEXEL_R + i] = wa * atlas[a, 0] + wb * atlas[b, 0] + wc * atlas[c, 0] + wd * atlas[d, 0]
         s[TEXEL_G + i] = wa * atlas[a, 1] + wb * atlas[b, 1] + wc * atlas[c, 1] + wd * atlas[d, 1]
         s[TEXEL_B + i] = wa * atlas[a, 2] + wb * atlas[b, 2] + wc * atlas[c, 2] + wd * atlas[d, 2]
+        s[TEXEL_A + i] = wa * atlas[a, 3] + wb * atlas[b, 3] + wc * atlas[c, 3] + wd * atlas[d, 3]
 
 
 @kernel(fastmath=True)
@@ -188,9 +190,11 @@ def _mix_texels(s, n, count, atlas):
         red = wa * atlas[a, 0] + wb * atlas[b, 0] + wc * atlas[c, 0] + wd * atlas[d, 0]
         green = wa * atlas[a, 1] + wb * atlas[b, 1] + wc * atlas[c, 1] + wd * atlas[d, 1]
         blue = wa * atlas[a, 2] + wb * atlas[b, 2] + wc * atlas[c, 2] + wd * atlas[d, 2]
+        alpha = wa * atlas[a, 3] + wb * atlas[b, 3] + wc * atlas[c, 3] + wd * atlas[d, 3]
         s[TEXEL_R + i] += share * (red - s[TEXEL_R + i])
         s[TEXEL_G + i] += share * (green - s[TEXEL_G + i])
         s[TEXEL_B + i] += share * (blue - s[TEXEL_B + i])
+        s[TEXEL_A + i] += share * (alpha - s[TEXEL_A + i])
 
 
 @kernel(fastmath=True)
@@ -199,7 +203,7 @@ def sample_textures(s, n, count, flags, column, items, atlas, levels, counts):
 
     Reads U, V and their changes. Pixels without a texture in this column get any colour.
 
-    :param flags: (I, 5) int32, its ``column`` holding the texture's number.
+    :param flags: (I, 8) int32, its ``column`` holding the texture's number.
     :param items: offset of the field with the pixel's instance.
     :param levels: (T, L, 3) int32: offset, width, height of each level, the finest first.
     :param counts: (T,) int32, levels in use.

@@ -4,7 +4,7 @@
 All values of a block lie in one flat float32 array ``s`` and one flat int32 array ``n``, a field
 after the other. Because the distance between two fields is a constant, the compiler can prove
 that loops over a block do not overlap, and vectorizes the arithmetic; only loads from meshes and
-textures remain scalar. A block of 64 keeps everything in the first-level cache.
+textures remain scalar. A block of 128 keeps everything in the first-level cache.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ TEXEL_R, TEXEL_G, TEXEL_B = 47 * BLOCK, 48 * BLOCK, 49 * BLOCK
 VIEW_X, VIEW_Y, VIEW_Z, N_DOT_V = 50 * BLOCK, 51 * BLOCK, 52 * BLOCK, 53 * BLOCK
 SPECULAR_R, SPECULAR_G, SPECULAR_B = 54 * BLOCK, 55 * BLOCK, 56 * BLOCK
 AIM_X, AIM_Y, AIM_Z = 57 * BLOCK, 58 * BLOCK, 59 * BLOCK
-FLOATS = 60 * BLOCK
+TEXEL_A = 60 * BLOCK
+ALPHA = 61 * BLOCK  # 1 where the material is opaque
+SEEN = 62 * BLOCK  # share of the environment that reaches the point
+LIT = 63 * BLOCK  # share of the light at hand that reaches it
+FLOATS = 64 * BLOCK
 
 PIXEL, TRIANGLE, ITEM = 0 * BLOCK, 1 * BLOCK, 2 * BLOCK
 CORNER_A, CORNER_B, CORNER_C = 3 * BLOCK, 4 * BLOCK, 5 * BLOCK  # numbers of vertices

@@ -17,6 +17,9 @@ from diffphyscam_ros.kernels.lighting import (
     add_uniform_environment,
     aim_reflection,
     face_viewer,
+    occlude_reflection,
+    read_light_visibility,
+    see_sky,
     weigh_reflection,
 )
 from diffphyscam_ros.kernels.runtime import kernel
@@ -30,9 +33,11 @@ from diffphyscam_ros.kernels.scratch import (
     AIM_X,
     AIM_Y,
     AIM_Z,
+    ALPHA,
     BLOCK,
     FLOATS,
     INTEGERS,
+    LIT,
     OUT_B,
     OUT_G,
     OUT_R,
@@ -41,9 +46,10 @@ from diffphyscam_ros.kernels.scratch import (
     RAY_Y,
     TRIANGLE,
 )
-from diffphyscam_ros.kernels.surface import gather_surface
+from diffphyscam_ros.kernels.surface import gather_surface, USES_ALPHA, USES_OCCLUSION
 
 ROWS_PER_TASK = 8
+CLOSED = -2  # in place of a triangle's number: this pixel is not drawn to at all
 
 
 @kernel(fastmath=True)
@@ -82,6 +88,7 @@ def _shade_block(
     rotate,
     materials,
     lights,
+    visibility,
     has_environment,
     environment,
     table,
@@ -91,27 +98,29 @@ def _shade_block(
     depth,
     normal,
     instance,
+    alpha,
+    has_alpha,
 ):
     """Shade the hit pixels of one block."""
-    gather_surface(
+    uses = gather_surface(
         s, n, count, step_x, step_y, geometry, rotate, materials, depth, normal, instance
     )
+    light_visibility, has_light_visibility, sky_visibility, has_sky_visibility = visibility
     face_viewer(s)
+    for i in range(BLOCK):
+        s[LIT + i] = ONE
     for k in range(lights.shape[0]):
-        add_light(
-            s,
-            lights[k, 0],
-            lights[k, 1],
-            lights[k, 2],
-            lights[k, 3],
-            lights[k, 4],
-            lights[k, 5],
-            lights[k, 6],
-        )
+        if has_light_visibility:
+            read_light_visibility(s, n, count, light_visibility, k)
+        add_light(s, lights, k)
     if has_environment:
         quadratic, glossy, glossy_shape, _, _ = environment
+        if has_sky_visibility:
+            see_sky(s, n, count, sky_visibility)
         add_diffuse_environment(s, quadratic)
         weigh_reflection(s, n, count, table)
+        if has_sky_visibility or (uses & USES_OCCLUSION) != 0:
+            occlude_reflection(s)
         levels, height, width = glossy_shape[0], glossy_shape[1], glossy_shape[2]
         if height * width == 1:
             add_uniform_environment(
@@ -122,6 +131,9 @@ def _shade_block(
             aim_at_latlong(s, n, turn, width, height)
             add_mirrored_environment(s, n, count, glossy, height * width, levels, intensity)
     _write(s, n, count, color)
+    if has_alpha:
+        for i in range(count):
+            alpha[np.uint32(n[PIXEL + i])] = s[ALPHA + i] if (uses & USES_ALPHA) != 0 else ONE
 
 
 @kernel(parallel=True, fastmath=True)
@@ -134,6 +146,7 @@ def shade(
     normal_matrices,
     materials,
     lights,
+    visibility,
     has_environment,
     environment,
     table,
@@ -146,23 +159,30 @@ def shade(
     depth,
     normal,
     instance,
+    alpha,
+    has_alpha,
 ):
     """Shade the whole picture.
 
-    :param triangles: (H·W,) int32 of the visibility, −1 where nothing was hit.
+    :param triangles: (H·W,) int32 of the visibility, −1 where nothing was hit; pixels with −2
+        (CLOSED) are left as they are in all outputs.
     :param pinhole: (4,) float64 fx, fy, cx, cy.
     :param geometry: faces (F, 3) int32, face_instance (F,) int32, camera (V, 3), normals, uvs,
         colors: float32, the last three with one row where no mesh has any.
     :param normal_matrices: (I, 3, 3) float32, mesh normals to the optical frame, any scale.
-    :param materials: factors (I, 8) float32, flags (I, 5) int32, atlas (N, 3) float32,
+    :param materials: factors (I, 12) float32, flags (I, 8) int32, atlas (N, 4) float32,
         texture levels (T, L, 3) int32, level counts (T,) int32; see ``render/materials.py``.
-    :param lights: (L, 7) float32 in the optical frame.
+    :param lights: (L, 14) float32 in the optical frame, see ``render/lights.py``.
+    :param visibility: of lights (L, H·W) uint8 and whether that is to be used, of the environment
+        (H·W,) uint8 and whether that is to be used; 255 = all of it arrives.
     :param environment: irradiance quadratic (9, 3), prefiltered pictures (L·h·w, 3) and their
         shape (L, h, w), the picture itself (H·W, 3) and its shape (H, W): float32 and int64.
     :param turn: (3, 3) float32, optical frame to the environment's.
     :param background: (3,) float32 where nothing is hit and the environment is not shown.
     :param order: int32 numbers of all strips of ``ROWS_PER_TASK`` rows, as they are worked on.
     :param color, depth, normal, instance: out, (H·W, 3), (H·W,), (H·W, 3), (H·W,).
+    :param alpha: (H·W,) float32, out where ``has_alpha``: what the pixel keeps from those behind;
+        1 where nothing was hit.
     """
     _, _, _, picture, picture_shape = environment
     step_x, step_y = np.float32(1.0 / pinhole[0]), np.float32(1.0 / pinhole[1])
@@ -189,7 +209,9 @@ def shade(
                 n[PIXEL + count] = pixel
                 n[TRIANGLE + count] = triangle
                 count += 1
-            else:
+            elif triangle != CLOSED:
+                if has_alpha:
+                    alpha[pixel] = ONE
                 depth[pixel] = np.inf
                 normal[pixel, 0] = normal[pixel, 1] = normal[pixel, 2] = ZERO
                 instance[pixel] = 0
@@ -213,6 +235,7 @@ def shade(
                     normal_matrices,
                     materials,
                     lights,
+                    visibility,
                     has_environment,
                     environment,
                     table,
@@ -222,6 +245,8 @@ def shade(
                     depth,
                     normal,
                     instance,
+                    alpha,
+                    has_alpha,
                 )
                 count = 0
             if misses == BLOCK or (misses > 0 and pixel == last):

@@ -19,6 +19,7 @@ from diffphyscam_ros.kernels.scratch import (
     ACROSS_A,
     ACROSS_B,
     ACROSS_C,
+    ALPHA,
     B_X,
     B_Y,
     B_Z,
@@ -52,6 +53,8 @@ from diffphyscam_ros.kernels.scratch import (
     RAY_X,
     RAY_Y,
     ROUGHNESS,
+    SEEN,
+    TEXEL_A,
     TEXEL_B,
     TEXEL_G,
     TEXEL_R,
@@ -69,6 +72,14 @@ from diffphyscam_ros.kernels.scratch import (
 
 # Columns of the material flags.
 TEXTURE_BASE, TEXTURE_METAL, TEXTURE_NORMAL, HAS_NORMALS, HAS_COLORS = 0, 1, 2, 3, 4
+TEXTURE_EMISSIVE, TEXTURE_OCCLUSION, ALPHA_MODE = 5, 6, 7
+MASK, BLEND = 1, 2
+# Columns of the material factors; base colour 0 to 2, emissive 5 to 7.
+FACTOR_METALLIC, FACTOR_ROUGHNESS, FACTOR_ALPHA, ALPHA_CUTOFF = 3, 4, 8, 9
+OCCLUSION_STRENGTH, NORMAL_SCALE = 10, 11
+# What the pixels of a block have, as bits.
+USES_BASE, USES_METAL, USES_NORMAL, USES_EMISSIVE, USES_OCCLUSION, USES_ALPHA = 1, 2, 4, 8, 16, 32
+USES_TEXTURE = USES_BASE | USES_METAL | USES_NORMAL | USES_EMISSIVE | USES_OCCLUSION
 
 SMALL = np.float32(1e-30)
 THIRD = np.float32(1.0 / 3.0)
@@ -144,8 +155,8 @@ def _intersect(s, step_x, step_y):
 
 @kernel(fastmath=True)
 def _read_materials(s, n, count, factors, flags, colors):
-    """Fill BASE, METALLIC, ROUGHNESS and, with the emitted light, OUT; return which textures."""
-    textured = 0
+    """Fill BASE, METALLIC, ROUGHNESS, ALPHA and, with the emitted light, OUT; return the bits."""
+    uses = 0
     for i in range(count):
         item = np.uint32(n[ITEM + i])
         red, green, blue = factors[item, 0], factors[item, 1], factors[item, 2]
@@ -157,13 +168,18 @@ def _read_materials(s, n, count, factors, flags, colors):
             green *= wa * colors[a, 1] + wb * colors[b, 1] + wc * colors[c, 1]
             blue *= wa * colors[a, 2] + wb * colors[b, 2] + wc * colors[c, 2]
         s[BASE_R + i], s[BASE_G + i], s[BASE_B + i] = red, green, blue
-        s[METALLIC + i], s[ROUGHNESS + i] = factors[item, 3], factors[item, 4]
+        s[METALLIC + i] = factors[item, FACTOR_METALLIC]
+        s[ROUGHNESS + i] = factors[item, FACTOR_ROUGHNESS]
         s[OUT_R + i], s[OUT_G + i] = factors[item, 5], factors[item, 6]
         s[OUT_B + i] = factors[item, 7]
-        textured |= 1 if flags[item, TEXTURE_BASE] >= 0 else 0
-        textured |= 2 if flags[item, TEXTURE_METAL] >= 0 else 0
-        textured |= 4 if flags[item, TEXTURE_NORMAL] >= 0 else 0
-    return textured
+        s[ALPHA + i] = factors[item, FACTOR_ALPHA]
+        uses |= USES_BASE if flags[item, TEXTURE_BASE] >= 0 else 0
+        uses |= USES_METAL if flags[item, TEXTURE_METAL] >= 0 else 0
+        uses |= USES_NORMAL if flags[item, TEXTURE_NORMAL] >= 0 else 0
+        uses |= USES_EMISSIVE if flags[item, TEXTURE_EMISSIVE] >= 0 else 0
+        uses |= USES_OCCLUSION if flags[item, TEXTURE_OCCLUSION] >= 0 else 0
+        uses |= USES_ALPHA if flags[item, ALPHA_MODE] != 0 else 0
+    return uses
 
 
 @kernel(fastmath=True)
@@ -225,10 +241,10 @@ def _mix_uvs(s, n, count, uvs):
 
 
 @kernel(fastmath=True, inline=True)
-def _map_normal(nx, ny, nz, texel, e1, e2, du1, dv1, du2, dv2):
+def _map_normal(nx, ny, nz, texel, bend, e1, e2, du1, dv1, du2, dv2):
     """Turn a unit normal by a tangent-space texel (glTF: x along +u, y along −v of the image).
 
-    :param texel: (r, g, b) in [0, 1].
+    :param texel: (r, g, b) in [0, 1]; ``bend`` multiplies x and y.
     :param e1, e2: triangle edges in the optical frame; du1 … dv2: the same edges in uv.
     """
     determinant = du1 * dv2 - dv1 * du2
@@ -249,7 +265,8 @@ def _map_normal(nx, ny, nz, texel, e1, e2, du1, dv1, du2, dv2):
     vy = sign * (e2[1] * du1 - e1[1] * du2)
     vz = sign * (e2[2] * du1 - e1[2] * du2)
     up = -ONE if bx * vx + by * vy + bz * vz > ZERO else ONE
-    x, y, z = TWO * texel[0] - ONE, up * (TWO * texel[1] - ONE), TWO * texel[2] - ONE
+    x, y = bend * (TWO * texel[0] - ONE), bend * up * (TWO * texel[1] - ONE)
+    z = TWO * texel[2] - ONE
     mx, my, mz = x * tx + y * bx + z * nx, x * ty + y * by + z * ny, x * tz + y * bz + z * nz
     square = mx * mx + my * my + mz * mz
     if not square > SMALL:
@@ -259,10 +276,11 @@ def _map_normal(nx, ny, nz, texel, e1, e2, du1, dv1, du2, dv2):
 
 
 @kernel(fastmath=True)
-def _map_normals(s, n, count, flags, uvs):
+def _map_normals(s, n, count, factors, flags, uvs):
     """Turn NORMAL by TEXEL where there is a normal texture."""
     for i in range(count):
-        if flags[np.uint32(n[ITEM + i]), TEXTURE_NORMAL] < 0:
+        item = np.uint32(n[ITEM + i])
+        if flags[item, TEXTURE_NORMAL] < 0:
             continue
         a, b, c = (
             np.uint32(n[CORNER_A + i]),
@@ -276,6 +294,7 @@ def _map_normals(s, n, count, flags, uvs):
             s[NORMAL_Y + i],
             s[NORMAL_Z + i],
             (s[TEXEL_R + i], s[TEXEL_G + i], s[TEXEL_B + i]),
+            factors[item, NORMAL_SCALE],
             (s[B_X + i] - x, s[B_Y + i] - y, s[B_Z + i] - z),
             (s[C_X + i] - x, s[C_Y + i] - y, s[C_Z + i] - z),
             uvs[b, 0] - ua,
@@ -284,6 +303,18 @@ def _map_normals(s, n, count, flags, uvs):
             uvs[c, 1] - va,
         )
         s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i] = nx, ny, nz
+
+
+@kernel(fastmath=True)
+def _cut_alpha(s, n, count, factors, flags):
+    """Make ALPHA 1 where the material is opaque and 0 or 1 where it is masked."""
+    for i in range(count):
+        item = np.uint32(n[ITEM + i])
+        mode = flags[item, ALPHA_MODE]
+        if mode == MASK:
+            s[ALPHA + i] = ONE if s[ALPHA + i] >= factors[item, ALPHA_CUTOFF] else ZERO
+        elif mode != BLEND:
+            s[ALPHA + i] = ONE
 
 
 @kernel(fastmath=True)
@@ -308,8 +339,10 @@ def gather_surface(
 ):
     """Interpolate and look up everything shading needs for ``count`` hit pixels.
 
-    Reads RAY, PIXEL and TRIANGLE; fills NORMAL, DEPTH, BASE, METALLIC, ROUGHNESS and, with the
-    emitted light, OUT; writes the pictures ``depth`` (N,), ``normal`` (N, 3), ``instance`` (N,).
+    Reads RAY, PIXEL and TRIANGLE; fills NORMAL, DEPTH, BASE, METALLIC, ROUGHNESS, SEEN by the
+    occlusion textures, with the emitted light OUT, and ALPHA, which is final only where USES_ALPHA
+    is among the bits returned (all is opaque elsewhere); writes the pictures ``depth`` (N,),
+    ``normal`` (N, 3), ``instance`` (N,).
 
     :param geometry, materials: see ``kernels/shade.py``.
     :param rotate: (I, 3, 3) float32, mesh normals to the optical frame, any scale.
@@ -318,25 +351,44 @@ def gather_surface(
     factors, flags, atlas, levels, counts = materials
     _locate(s, n, count, faces, face_instance, camera)
     _intersect(s, step_x, step_y)
-    textured = _read_materials(s, n, count, factors, flags, colors)
+    uses = _read_materials(s, n, count, factors, flags, colors)
     _mix_normals(s, n, count, flags, normals, rotate)
     _finish_normals(s)
-    if textured != 0:
+    if (uses & USES_TEXTURE) != 0:
         _mix_uvs(s, n, count, uvs)
-    if (textured & 1) != 0:
+    if (uses & USES_BASE) != 0:
         sample_textures(s, n, count, flags, TEXTURE_BASE, ITEM, atlas, levels, counts)
         for i in range(count):
             if flags[np.uint32(n[ITEM + i]), TEXTURE_BASE] >= 0:
                 s[BASE_R + i] *= s[TEXEL_R + i]
                 s[BASE_G + i] *= s[TEXEL_G + i]
                 s[BASE_B + i] *= s[TEXEL_B + i]
-    if (textured & 2) != 0:
+                s[ALPHA + i] *= s[TEXEL_A + i]
+    if (uses & USES_METAL) != 0:
         sample_textures(s, n, count, flags, TEXTURE_METAL, ITEM, atlas, levels, counts)
         for i in range(count):
             if flags[np.uint32(n[ITEM + i]), TEXTURE_METAL] >= 0:
                 s[METALLIC + i] *= s[TEXEL_B + i]
                 s[ROUGHNESS + i] *= s[TEXEL_G + i]
-    if (textured & 4) != 0:
+    if (uses & USES_NORMAL) != 0:
         sample_textures(s, n, count, flags, TEXTURE_NORMAL, ITEM, atlas, levels, counts)
-        _map_normals(s, n, count, flags, uvs)
+        _map_normals(s, n, count, factors, flags, uvs)
+    if (uses & USES_EMISSIVE) != 0:
+        sample_textures(s, n, count, flags, TEXTURE_EMISSIVE, ITEM, atlas, levels, counts)
+        for i in range(count):
+            if flags[np.uint32(n[ITEM + i]), TEXTURE_EMISSIVE] >= 0:
+                s[OUT_R + i] *= s[TEXEL_R + i]
+                s[OUT_G + i] *= s[TEXEL_G + i]
+                s[OUT_B + i] *= s[TEXEL_B + i]
+    for i in range(BLOCK):
+        s[SEEN + i] = ONE
+    if (uses & USES_OCCLUSION) != 0:
+        sample_textures(s, n, count, flags, TEXTURE_OCCLUSION, ITEM, atlas, levels, counts)
+        for i in range(count):
+            item = np.uint32(n[ITEM + i])
+            if flags[item, TEXTURE_OCCLUSION] >= 0:
+                s[SEEN + i] = ONE + factors[item, OCCLUSION_STRENGTH] * (s[TEXEL_R + i] - ONE)
+    if (uses & USES_ALPHA) != 0:
+        _cut_alpha(s, n, count, factors, flags)
     _write(s, n, count, depth, normal, instance)
+    return uses

@@ -1,5 +1,5 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Lights and environment, brought to the optical frame."""
+"""All light of a scene, brought to the optical frame."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import math
 import torch
 
 from diffphyscam_ros.render.cache import needs_grad
+from diffphyscam_ros.render.lights import light_tensors
 from diffphyscam_ros.scene.environment import irradiance_sh, prefilter
 from diffphyscam_ros.scene.spherical_harmonics import basis
-from diffphyscam_ros.scene.types import DirectionalLight, Environment, PointLight, Scene
+from diffphyscam_ros.scene.types import Environment, Scene
 
 GLOSSY_LEVELS = 8
 GLOSSY_HEIGHT = 128  # rows at most; fewer where the picture has fewer
@@ -32,53 +33,36 @@ class EnvironmentMaps:
     picture: torch.Tensor
 
 
+@dataclass(frozen=True)
+class Illumination:
+    """All light of a scene, in the optical frame.
+
+    :param lights: (L, 14), see :func:`diffphyscam_ros.render.lights.pack_lights`.
+    :param maps: the environment, or None.
+    :param turn: (3, 3) optical frame → environment picture.
+    :param intensity: multiplies the environment.
+    :param background: (3,) where nothing is hit, or None to show the environment.
+    :param light_visibility: (L, H·W) uint8, the share of each light that reaches each pixel's
+        surface (255 = all of it), or None where nothing is shadowed. Carries no gradient.
+    :param sky_visibility: (H·W,) uint8, the share of the environment that reaches it, or None.
+        Carries no gradient.
+    """
+
+    lights: torch.Tensor
+    maps: EnvironmentMaps | None
+    turn: torch.Tensor
+    intensity: float
+    background: torch.Tensor | None
+    light_visibility: torch.Tensor | None = None
+    sky_visibility: torch.Tensor | None = None
+
+
 def lighting_needs_grad(scene: Scene) -> bool:
     """Return whether a gradient is asked of any light or of the environment."""
-    values: list[object] = [] if scene.environment is None else [scene.environment.image]
-    for light in scene.lights:
-        if isinstance(light, DirectionalLight):
-            values += [light.direction, light.irradiance]
-        else:
-            values += [light.position, light.intensity]
+    values = light_tensors(scene.lights)
+    if scene.environment is not None:
+        values.append(scene.environment.image)
     return any(needs_grad(value) for value in values)
-
-
-def _vector(value: object, name: str, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    tensor = torch.as_tensor(value).to(device, dtype)
-    if tensor.shape != (3,):
-        raise ValueError(f'{name} has shape {tuple(tensor.shape)}: must be (3,)')
-    return tensor
-
-
-def pack_lights(
-    lights: tuple[DirectionalLight | PointLight, ...], world_to_camera: torch.Tensor
-) -> torch.Tensor:
-    """Return (L, 7) in the optical frame: kind, direction to the light or position, and colour.
-
-    The kind is 0 for a directional light (colour = irradiance) and 1 for a point light (colour =
-    intensity).
-
-    :param world_to_camera: (4, 4); its device and dtype are those of the result.
-    :raises ValueError: for a direction without length or a vector that is not (3,).
-    """
-    device, dtype = world_to_camera.device, world_to_camera.dtype
-    rotation, translation = world_to_camera[:3, :3], world_to_camera[:3, 3]
-    rows = []
-    for light in lights:
-        if isinstance(light, DirectionalLight):
-            direction = _vector(light.direction, 'direction of a light', device, dtype)
-            length = torch.linalg.vector_norm(direction)
-            if not bool(length > 0):
-                raise ValueError('direction of a light is zero: must have a length')
-            place = -(rotation @ direction) / length
-            color = _vector(light.irradiance, 'irradiance of a light', device, dtype)
-        else:
-            position = _vector(light.position, 'position of a light', device, dtype)
-            place = rotation @ position + translation
-            color = _vector(light.intensity, 'intensity of a light', device, dtype)
-        kind = torch.full((1,), float(isinstance(light, PointLight)), device=device, dtype=dtype)
-        rows.append(torch.cat([kind, place, color]))
-    return torch.stack(rows) if rows else torch.zeros(0, 7, device=device, dtype=dtype)
 
 
 def pack_environment(

@@ -12,17 +12,46 @@ from torch.nn import functional
 from diffphyscam_ros.render.cache import needs_grad
 from diffphyscam_ros.scene.types import Instance, Material, Texture
 
+# Columns of the flags.
 BASE_TEXTURE, METAL_TEXTURE, NORMAL_TEXTURE, HAS_NORMALS, HAS_COLORS = range(5)
+EMISSIVE_TEXTURE, OCCLUSION_TEXTURE, ALPHA_MODE = 5, 6, 7
+FLAG_COLUMNS = 8
+TEXTURE_COLUMNS = (
+    BASE_TEXTURE,
+    METAL_TEXTURE,
+    NORMAL_TEXTURE,
+    EMISSIVE_TEXTURE,
+    OCCLUSION_TEXTURE,
+)
+OPAQUE, MASK, BLEND = 0, 1, 2
+ALPHA_MODES = {'opaque': OPAQUE, 'mask': MASK, 'blend': BLEND}
+
+# Columns of the factors; base colour 0 to 2, emissive 5 to 7.
+METALLIC, ROUGHNESS, ALPHA, ALPHA_CUTOFF, OCCLUSION_STRENGTH, NORMAL_SCALE = 3, 4, 8, 9, 10, 11
+FACTORS = (
+    ('base_color', 3),
+    ('metallic', 1),
+    ('roughness', 1),
+    ('emissive', 3),
+    ('alpha', 1),
+    ('alpha_cutoff', 1),
+    ('occlusion_strength', 1),
+    ('normal_scale', 1),
+)
+FACTOR_COLUMNS = sum(size for _, size in FACTORS)
 
 
 @dataclass(frozen=True)
 class Materials:
     """What the surface of each instance is made of.
 
-    :param factors: (I, 8): base colour, metallic, roughness, emissive colour.
-    :param flags: (I, 5) int32: numbers of the base colour, metallic-roughness and normal
-        textures (−1 = none), and whether the mesh has normals and colours.
-    :param atlas: (N, 3): the levels of all textures, texel by texel, row by row.
+    :param factors: (I, 12): base colour 0 to 2, metallic 3, roughness 4, emissive colour 5 to 7,
+        alpha 8, alpha cutoff 9, occlusion strength 10, normal scale 11.
+    :param flags: (I, 8) int32: numbers of the base colour 0, metallic-roughness 1 and normal 2
+        textures (−1 = none), whether the mesh has normals 3 and colours 4, numbers of the
+        emissive 5 and occlusion 6 textures, and the alpha mode 7 (0 opaque, 1 mask, 2 blend).
+    :param atlas: (N, 4): the levels of all textures, texel by texel, row by row; a texel is 16
+        bytes, its alpha 1 where the texture has none.
     :param levels: (T, L, 3) int32: offset in the atlas, width and height of each level.
     :param counts: (T,) int32: levels of each texture.
     """
@@ -34,18 +63,20 @@ class Materials:
     counts: torch.Tensor
 
 
-def material_textures(material: Material) -> tuple[Texture | None, Texture | None, Texture | None]:
-    """Return the textures in the order of the flags' columns."""
+def material_textures(material: Material) -> tuple[Texture | None, ...]:
+    """Return the textures in the order of ``TEXTURE_COLUMNS``."""
     return (
         material.base_color_texture,
         material.metallic_roughness_texture,
         material.normal_texture,
+        material.emissive_texture,
+        material.occlusion_texture,
     )
 
 
 def material_needs_grad(material: Material) -> bool:
     """Return whether a gradient is asked of a material or of its textures."""
-    factors = (material.base_color, material.metallic, material.roughness, material.emissive)
+    factors = (getattr(material, name) for name, _ in FACTORS)
     images = (texture.image for texture in material_textures(material) if texture is not None)
     return any(needs_grad(value) for value in (*factors, *images))
 
@@ -62,7 +93,7 @@ def used_textures(instances: tuple[Instance, ...]) -> list[Texture]:
 
 
 def mip_levels(image: torch.Tensor) -> list[torch.Tensor]:
-    """Return (H, W, 3) and its halvings down to (1, 1, 3), each the mean over its texels' area."""
+    """Return (H, W, C) and its halvings down to (1, 1, C), each the mean over its texels' area."""
     levels = [image]
     while levels[-1].shape[:2] != (1, 1):
         height, width = levels[-1].shape[:2]
@@ -85,16 +116,18 @@ def pack_materials(
     rows: list[list[tuple[int, int, int]]] = []
     offset = 0
     for texture in textures:
-        if texture.image.ndim != 3 or texture.image.shape[-1] != 3 or texture.image.numel() == 0:
+        image = texture.image
+        if image.ndim != 3 or image.shape[-1] not in (3, 4) or image.numel() == 0:
             raise ValueError(
-                f'texture image has shape {tuple(texture.image.shape)}: must be (H, W, 3)'
+                f'texture image has shape {tuple(image.shape)}: must be (H, W, 3) or (H, W, 4)'
             )
         row = []
-        for level in mip_levels(texture.image.to(device, dtype)):
-            height, width = level.shape[:2]
+        for level in mip_levels(image.to(device, dtype)):
+            height, width, channels = level.shape
             row.append((offset, width, height))
             offset += height * width
-            texels.append(level.reshape(-1, 3))
+            texel = level.reshape(-1, channels)
+            texels.append(texel if channels == 4 else functional.pad(texel, (0, 1), value=1.0))
         rows.append(row)
     if offset > 2**31 - 1:
         raise ValueError(f'the textures hold {offset} texels: must be below 2^31')
@@ -104,30 +137,47 @@ def pack_materials(
 
     factors, flags = [], []
     for instance in instances:
-        mesh, material = instance.mesh, instance.material
         factors.append(_factors(instance, device, dtype))
-        used = material_textures(material) if mesh.uvs is not None else (None, None, None)
-        flags.append(
-            [-1 if texture is None else number[id(texture)] for texture in used]
-            + [int(mesh.normals is not None), int(mesh.colors is not None)]
-        )
+        flags.append(_flags(instance, number))
     return Materials(
-        factors=torch.stack(factors) if factors else torch.zeros(0, 8, device=device, dtype=dtype),
-        flags=torch.tensor(flags, dtype=torch.int32, device=device).reshape(-1, 5),
+        factors=torch.stack(factors)
+        if factors
+        else torch.zeros(0, FACTOR_COLUMNS, device=device, dtype=dtype),
+        flags=torch.tensor(flags, dtype=torch.int32, device=device).reshape(-1, FLAG_COLUMNS),
         atlas=torch.cat(texels).contiguous()
         if texels
-        else torch.ones(1, 3, device=device, dtype=dtype),
+        else torch.ones(1, 4, device=device, dtype=dtype),
         levels=torch.tensor(table, dtype=torch.int32, device=device),
         counts=torch.tensor([len(row) for row in rows] or [1], dtype=torch.int32, device=device),
     )
 
 
+def _flags(instance: Instance, number: dict[int, int]) -> list[int]:
+    """Return the row of the flags of an instance.
+
+    :param number: the textures' numbers by their id().
+    """
+    mesh, material = instance.mesh, instance.material
+    if material.alpha_mode not in ALPHA_MODES:
+        raise ValueError(
+            f'alpha_mode of instance {instance.name!r} is {material.alpha_mode!r}: must be one '
+            f'of {", ".join(ALPHA_MODES)}'
+        )
+    row = [0] * FLAG_COLUMNS
+    for column, texture in zip(TEXTURE_COLUMNS, material_textures(material), strict=True):
+        used = texture is not None and mesh.uvs is not None
+        row[column] = number[id(texture)] if used else -1
+    row[HAS_NORMALS] = int(mesh.normals is not None)
+    row[HAS_COLORS] = int(mesh.colors is not None)
+    row[ALPHA_MODE] = ALPHA_MODES[material.alpha_mode]
+    return row
+
+
 def _factors(instance: Instance, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """Return (8,): base colour, metallic, roughness, emissive."""
-    material = instance.material
+    """Return the row (12,) of the factors of an instance."""
     parts = []
-    for name, size in (('base_color', 3), ('metallic', 1), ('roughness', 1), ('emissive', 3)):
-        value = torch.as_tensor(getattr(material, name)).to(device, dtype)
+    for name, size in FACTORS:
+        value = torch.as_tensor(getattr(instance.material, name)).to(device, dtype)
         if value.numel() != size:
             raise ValueError(
                 f'{name} of instance {instance.name!r} has {value.numel()} numbers: '

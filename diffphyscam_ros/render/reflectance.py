@@ -129,3 +129,18 @@ def mirrored_environment_share(
     )
     share: torch.Tensor = reflectance_at_normal(base_color, metallic) * scale + bias
     return share
+
+
+def mirrored_visibility(
+    seen: torch.Tensor, n_dot_v: torch.Tensor, roughness: torch.Tensor
+) -> torch.Tensor:
+    """Return the share (P,) of the mirrored environment where a share ``seen`` of it is seen.
+
+    Lagarde and de Rousiers 2014 (see :func:`dominant_direction`), section 4.10.2: a smooth surface
+    looks where it mirrors, a rough one everywhere. Their exponent 2^(−16·roughness − 1) is that
+    with a perceptual roughness, as it is here. Exactly 1 where all is seen, 0 where nothing is.
+    """
+    exponent = torch.exp2(-16.0 * roughness.clamp(0.0, 1.0) - 1.0)
+    # Less than nothing cannot be seen; the power's slope at 0 is infinite.
+    base = (n_dot_v + seen).clamp_min(1e-6)
+    return (base**exponent - 1.0 + seen).clamp(0.0, 1.0)

@@ -19,13 +19,36 @@ from diffphyscam_ros.render.interpolation import (
     Surface,
     unit,
 )
-from diffphyscam_ros.render.lighting import EnvironmentMaps
+from diffphyscam_ros.render.lighting import Illumination
+from diffphyscam_ros.render.lights import (
+    AXIS,
+    COLOR,
+    DIRECTIONAL,
+    KIND,
+    PLACE,
+    SPOT,
+    SPOT_OFFSET,
+    SPOT_SCALE,
+)
 from diffphyscam_ros.render.materials import (
+    ALPHA,
+    ALPHA_CUTOFF,
+    ALPHA_MODE,
     BASE_TEXTURE,
+    EMISSIVE_TEXTURE,
+    FACTOR_COLUMNS,
     HAS_COLORS,
+    MASK,
     Materials,
     METAL_TEXTURE,
+    METALLIC,
+    NORMAL_SCALE,
     NORMAL_TEXTURE,
+    OCCLUSION_STRENGTH,
+    OCCLUSION_TEXTURE,
+    OPAQUE,
+    ROUGHNESS,
+    TEXTURE_COLUMNS,
 )
 from diffphyscam_ros.render.radiance import Radiance
 from diffphyscam_ros.render.reflectance import (
@@ -33,40 +56,41 @@ from diffphyscam_ros.render.reflectance import (
     dominant_direction,
     MIN_N_DOT_V,
     mirrored_environment_share,
+    mirrored_visibility,
     reflect,
 )
 from diffphyscam_ros.render.textures import sample_texture
 from diffphyscam_ros.scene.environment import environment_radiance, evaluate_sh, prefilter_lookup
 from diffphyscam_ros.scene.types import Environment
 
+CLOSED = -2  # in place of a triangle's number: this pixel is not drawn to at all
+
 
 @dataclass(frozen=True)
-class Illumination:
-    """All light of a scene, in the optical frame.
+class Shaded:
+    """A picture, and (H, W) what each pixel keeps from those behind; None where all is opaque."""
 
-    :param lights: (L, 7), see :func:`diffphyscam_ros.render.lighting.pack_lights`.
-    :param maps: the environment, or None.
-    :param turn: (3, 3) optical frame → environment picture.
-    :param intensity: multiplies the environment.
-    :param background: (3,) where nothing is hit, or None to show the environment.
-    """
-
-    lights: torch.Tensor
-    maps: EnvironmentMaps | None
-    turn: torch.Tensor
-    intensity: float
-    background: torch.Tensor | None
+    radiance: Radiance
+    alpha: torch.Tensor | None
 
 
 @dataclass(frozen=True)
 class _Paint:
-    """Base colour (3, P), metallic (P,), roughness (P,), emissive (3, P), normal (3, P)."""
+    """What P points are made of.
+
+    :param base_color, emissive, normal: (3, P); ``metallic``, ``roughness``: (P,).
+    :param alpha: (P,), 1 where the material is opaque, 0 or 1 where it is masked.
+    :param occlusion: (P,) share of the environment that is seen, from the material's texture, or
+        None where no material has one.
+    """
 
     base_color: torch.Tensor
     metallic: torch.Tensor
     roughness: torch.Tensor
     emissive: torch.Tensor
     normal: torch.Tensor
+    alpha: torch.Tensor
+    occlusion: torch.Tensor | None
 
 
 def pixel_rays(width: int, height: int, pinhole: torch.Tensor) -> torch.Tensor:
@@ -91,21 +115,23 @@ def shade(
     camera: torch.Tensor,
     rotate_normals: torch.Tensor,
     illumination: Illumination,
-) -> Radiance:
+) -> Shaded:
     """Turn triangle numbers into a picture.
 
-    :param triangles: (H·W,) int32, −1 where nothing was hit.
+    :param triangles: (H·W,) int32, −1 where nothing was hit, ``CLOSED`` where nothing is wanted.
     :param pinhole: (4,) fx, fy, cx, cy in px.
     :param camera: (V, 3) vertices in the optical frame.
     :param rotate_normals: (I, 3, 3), mesh normals to the optical frame, any length.
     """
     rays = pixel_rays(width, height, pinhole)
     hit = (triangles >= 0).nonzero().squeeze(-1)
-    missed = (triangles < 0).nonzero().squeeze(-1)
+    missed = (triangles == -1).nonzero().squeeze(-1)
     color = rays.new_zeros(3, height * width)
     depth = rays.new_full((height * width,), math.inf)
     normal = rays.new_zeros(3, height * width)
     instance = torch.zeros(height * width, dtype=torch.int32, device=rays.device)
+    layered = bool((materials.flags[:, ALPHA_MODE] != OPAQUE).any())
+    alpha = rays.new_ones(height * width) if layered else None
 
     if missed.numel() > 0:
         color = color.index_copy(1, missed, _behind(rays.index_select(1, missed), illumination))
@@ -121,16 +147,19 @@ def shade(
             (1.0 / pinhole[:2]).detach(),
         )
         paint = _paint(geometry, materials, surface)
-        color = color.index_copy(1, hit, _light(surface, paint, illumination))
+        color = color.index_copy(1, hit, _light(surface, paint, illumination, hit))
         depth = depth.index_copy(0, hit, surface.depth)
         normal = normal.index_copy(1, hit, paint.normal)
         instance = instance.index_copy(0, hit, (surface.instance + 1).to(torch.int32))
-    return Radiance(
+        if alpha is not None:
+            alpha = alpha.index_copy(0, hit, paint.alpha)
+    radiance = Radiance(
         color=color.T.contiguous().reshape(height, width, 3),
         depth=depth.reshape(height, width),
         normal=normal.T.contiguous().reshape(height, width, 3),
         instance=instance.reshape(height, width),
     )
+    return Shaded(radiance, None if alpha is None else alpha.reshape(height, width))
 
 
 def _behind(rays: torch.Tensor, illumination: Illumination) -> torch.Tensor:
@@ -147,20 +176,21 @@ def _behind(rays: torch.Tensor, illumination: Illumination) -> torch.Tensor:
 def _paint(geometry: Geometry, materials: Materials, surface: Surface) -> _Paint:
     """Look up the material at each point."""
     if len(materials.factors) == 1:
-        factors = materials.factors.T.expand(8, len(surface.depth))
+        factors = materials.factors.T.expand(FACTOR_COLUMNS, len(surface.depth))
     else:
         factors = materials.factors.index_select(0, surface.instance).T.contiguous()
     flags = materials.flags.index_select(0, surface.instance)
-    base_color, metallic, roughness = factors[:3], factors[3], factors[4]
+    base_color, metallic, roughness = factors[:3], factors[METALLIC], factors[ROUGHNESS]
+    emissive, alpha, occlusion = factors[5:8], factors[ALPHA], None
     normal = surface.normal
-    if bool((flags[:, : NORMAL_TEXTURE + 1] >= 0).any()):
+    if bool((flags[:, list(TEXTURE_COLUMNS)] >= 0).any()):
         corner_uvs = at_corners(geometry.uvs, surface.corners)
         uv = mix(surface.weights, corner_uvs)
         with torch.no_grad():
             uv_steps = torch.stack([mix(step, corner_uvs) for step in surface.weight_steps])
 
         def looked_up(column: int) -> tuple[torch.Tensor, torch.Tensor] | None:
-            """Return which points have this texture, and its colour there."""
+            """Return which points have this texture, and its texels (4, points) there."""
             texture = flags[:, column].long()
             points = (texture >= 0).nonzero().squeeze(-1)
             if points.numel() == 0:
@@ -173,7 +203,9 @@ def _paint(geometry: Geometry, materials: Materials, surface: Surface) -> _Paint
 
         found = looked_up(BASE_TEXTURE)
         if found is not None:
-            base_color = _scaled(base_color, *found)
+            points, texel = found
+            base_color = _scaled(base_color, points, texel[:3])
+            alpha = _scaled(alpha[None], points, texel[3:])[0]
         found = looked_up(METAL_TEXTURE)
         if found is not None:
             points, texel = found
@@ -185,15 +217,31 @@ def _paint(geometry: Geometry, materials: Materials, surface: Surface) -> _Paint
             bent = _map_normal(
                 normal.index_select(1, points),
                 texel,
+                factors[NORMAL_SCALE].index_select(0, points),
                 surface.edges.index_select(2, points),
                 (corner_uvs[1:] - corner_uvs[:1]).index_select(2, points),
             )
             normal = normal.index_copy(1, points, bent)
+        found = looked_up(EMISSIVE_TEXTURE)
+        if found is not None:
+            points, texel = found
+            emissive = _scaled(emissive, points, texel[:3])
+        found = looked_up(OCCLUSION_TEXTURE)
+        if found is not None:
+            points, texel = found
+            strength = factors[OCCLUSION_STRENGTH].index_select(0, points)
+            seen = 1.0 + strength * (texel[0] - 1.0)
+            occlusion = _scaled(torch.ones_like(metallic)[None], points, seen[None])[0]
     colored = flags[:, HAS_COLORS] != 0
     if bool(colored.any()):
         mixed = mix(surface.weights, at_corners(geometry.colors, surface.corners))
         base_color = torch.where(colored, base_color * mixed, base_color)
-    return _Paint(base_color, metallic, roughness, factors[5:8], normal * surface.flip)
+    mode = flags[:, ALPHA_MODE]
+    cut = (alpha.detach() >= factors[ALPHA_CUTOFF].detach()).to(alpha.dtype)
+    alpha = torch.where(mode == OPAQUE, 1.0, torch.where(mode == MASK, cut, alpha))
+    return _Paint(
+        base_color, metallic, roughness, emissive, normal * surface.flip, alpha, occlusion
+    )
 
 
 def _scaled(values: torch.Tensor, points: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
@@ -204,10 +252,15 @@ def _scaled(values: torch.Tensor, points: torch.Tensor, factor: torch.Tensor) ->
 
 
 def _map_normal(
-    normal: torch.Tensor, texel: torch.Tensor, edges: torch.Tensor, uv_edges: torch.Tensor
+    normal: torch.Tensor,
+    texel: torch.Tensor,
+    scale: torch.Tensor,
+    edges: torch.Tensor,
+    uv_edges: torch.Tensor,
 ) -> torch.Tensor:
-    """Turn unit normals (3, P) by texels (3, P): x along +u, y along −v of the image (glTF).
+    """Turn unit normals (3, P) by texels (4, P): x along +u, y along −v of the image (glTF).
 
+    :param scale: (P,) multiplies x and y.
     :param edges: (2, 3, P) triangle edges; ``uv_edges`` (2, 2, P) the same in uv.
     """
     (du1, dv1), (du2, dv2) = uv_edges
@@ -223,26 +276,26 @@ def _map_normal(
     across = cross(normal, tangent)
     downward = sign * (e2 * du1 - e1 * du2)
     up = torch.where(dot(across, downward) > 0, -1.0, 1.0).to(normal.dtype)
-    x, y, z = 2.0 * texel - 1.0
-    bent = x * tangent + (up * y) * across + z * normal
+    x, y, z = 2.0 * texel[:3] - 1.0
+    bent = (scale * x) * tangent + (scale * up * y) * across + z * normal
     return torch.where(good, unit(bent, normal), normal)
 
 
-def _light(surface: Surface, paint: _Paint, illumination: Illumination) -> torch.Tensor:
-    """Return the radiance (3, P) that each point sends to the pinhole."""
+def _light(
+    surface: Surface, paint: _Paint, illumination: Illumination, pixels: torch.Tensor
+) -> torch.Tensor:
+    """Return the radiance (3, P) that each point sends to the pinhole.
+
+    :param pixels: (P,) numbers of the pixels, for what is kept by the pixel.
+    """
     view = -surface.rays * dot(surface.rays, surface.rays).rsqrt()
     normal = paint.normal
     n_dot_v = dot(normal, view).clamp_min(MIN_N_DOT_V)
     color = paint.emissive
-    for light in illumination.lights:
-        place, power = light[1:4, None], light[4:7, None]
-        if bool(light[0] > 0.5):
-            to_light = place - surface.rays * surface.depth
-            inverse = 1.0 / dot(to_light, to_light).clamp_min(1e-20)
-            to_light = to_light * inverse.sqrt()
-            power = power * inverse
-        else:
-            to_light = place
+    for number, light in enumerate(illumination.lights):
+        power, to_light = _arriving(light, surface)
+        if illumination.light_visibility is not None:
+            power = power * _share(illumination.light_visibility[number], pixels, power)
         color = color + power * reflect(
             paint.base_color,
             paint.metallic,
@@ -262,4 +315,38 @@ def _light(surface: Surface, paint: _Paint, illumination: Illumination) -> torch
     else:
         toward = illumination.turn @ dominant_direction(normal, view, paint.roughness)
         glossy = prefilter_lookup(maps.glossy, toward.T.contiguous(), paint.roughness).T
-    return color + illumination.intensity * (diffuse + share * glossy)
+    mirrored = share * glossy
+    seen = paint.occlusion
+    if illumination.sky_visibility is not None:
+        sky = _share(illumination.sky_visibility, pixels, n_dot_v)
+        seen = sky if seen is None else seen * sky
+    if seen is not None:
+        diffuse = diffuse * seen
+        mirrored = mirrored * mirrored_visibility(seen, n_dot_v, paint.roughness)
+    return color + illumination.intensity * (diffuse + mirrored)
+
+
+def _arriving(light: torch.Tensor, surface: Surface) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what arrives of an unshadowed light at points that face it, and the way to it.
+
+    :param light: (14,), see :func:`diffphyscam_ros.render.lights.pack_lights`.
+    :returns: irradiance (3, P) or (3, 1), and unit direction (3, P) or (3, 1).
+    """
+    power, place = light[COLOR, None], light[PLACE, None]
+    kind = round(float(light[KIND].detach()))
+    if kind == DIRECTIONAL:
+        return power, place
+    to_light = place - surface.rays * surface.depth
+    inverse = 1.0 / dot(to_light, to_light).clamp_min(1e-20)
+    to_light = to_light * inverse.sqrt()
+    power = power * inverse
+    if kind == SPOT:
+        cosine = -dot(light[AXIS, None], to_light)
+        cone = (cosine * light[SPOT_SCALE] + light[SPOT_OFFSET]).clamp(0.0, 1.0)
+        power = power * (cone * cone)
+    return power, to_light
+
+
+def _share(visibility: torch.Tensor, pixels: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Return a visibility (H·W,) uint8 as shares 0 … 1 (P,) at some pixels."""
+    return visibility.index_select(0, pixels).to(like) * (1.0 / 255.0)

@@ -14,7 +14,7 @@ from diffphyscam_ros.render.materials import Materials
 def sample_level(
     materials: Materials, texture: torch.Tensor, level: torch.Tensor, uv: torch.Tensor
 ) -> torch.Tensor:
-    """Return the colours (3, P) of one level of each point's texture, bilinear and repeating.
+    """Return the texels (4, P) of one level of each point's texture, bilinear and repeating.
 
     :param texture, level: (P,) integers.
     :param uv: (2, P), (0, 0) is the top-left corner of the picture, not the centre of a texel.
@@ -29,7 +29,7 @@ def sample_level(
     upper, lower = offset + y0 * width, offset + y1 * width
     # All four in one go, by index_select: its gradient is added up faster than indexing's.
     places = torch.cat([upper + x0, upper + x1, lower + x0, lower + x1])
-    texels = materials.atlas.index_select(0, places).T.contiguous().reshape(3, 4, -1)
+    texels = materials.atlas.index_select(0, places).T.contiguous().reshape(4, 4, -1)
     shares = torch.stack([(1 - dx) * (1 - dy), dx * (1 - dy), (1 - dx) * dy, dx * dy])
     return (texels * shares).sum(1)
 
@@ -37,7 +37,7 @@ def sample_level(
 def sample_texture(
     materials: Materials, texture: torch.Tensor, uv: torch.Tensor, uv_steps: torch.Tensor
 ) -> torch.Tensor:
-    """Return the colours (3, P) of each point's texture, trilinear and repeating.
+    """Return the texels (4, P) of each point's texture, trilinear and repeating.
 
     :param texture: (P,) numbers of textures, none negative.
     :param uv: (2, P).

@@ -1,0 +1,177 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""All that a picture is made from, packed and brought to the optical frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from diffphyscam_ros.camera.intrinsics import Intrinsics
+from diffphyscam_ros.render.cache import LatestPacked, needs_grad
+from diffphyscam_ros.render.checks import (
+    check_camera_pose,
+    check_instance_poses,
+    pinhole_numbers,
+    precision,
+)
+from diffphyscam_ros.render.geometry import Geometry, mesh_needs_grad, pack_geometry
+from diffphyscam_ros.render.lighting import (
+    environment_turn,
+    EnvironmentMaps,
+    Illumination,
+    lighting_needs_grad,
+    pack_environment,
+)
+from diffphyscam_ros.render.lights import pack_lights
+from diffphyscam_ros.render.materials import (
+    material_needs_grad,
+    Materials,
+    pack_materials,
+    used_textures,
+)
+from diffphyscam_ros.render.topology import face_neighbours
+from diffphyscam_ros.render.visibility import View
+from diffphyscam_ros.scene.types import Scene
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture's scene, pinhole and pose, ready for visibility and shading.
+
+    :param pinhole: (4,) fx, fy, cx, cy in px; ``view`` has the same as plain numbers.
+    :param mesh_to_camera: (I, 4, 4) float64 on the CPU.
+    :param double_sided: (I,) bool.
+    :param layered: whether any material is masked or blended.
+    :param differentiable: whether a gradient is asked of anything.
+    :param dtype: of all that carries one; float32 where nothing does.
+    """
+
+    view: View
+    pinhole: torch.Tensor
+    geometry: Geometry
+    materials: Materials
+    mesh_to_camera: torch.Tensor
+    double_sided: npt.NDArray[np.bool_]
+    illumination: Illumination
+    layered: bool
+    differentiable: bool
+    dtype: torch.dtype
+
+
+class FramePacker:
+    """Packs scenes into frames. Meshes, materials and the environment are kept while unchanged.
+
+    :param device: of all tensors of a frame but ``mesh_to_camera``.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        """Start with nothing kept."""
+        self._device = device
+        self._geometry: LatestPacked[Geometry] = LatestPacked()
+        self._materials: LatestPacked[Materials] = LatestPacked()
+        self._environment: LatestPacked[EnvironmentMaps] = LatestPacked()
+        self._neighbours: LatestPacked[npt.NDArray[np.int32]] = LatestPacked()
+
+    def frame(
+        self, scene: Scene, intrinsics: Intrinsics, camera_to_world: torch.Tensor, near: float
+    ) -> Frame:
+        """Check and pack.
+
+        :raises ValueError: see :class:`diffphyscam_ros.render.renderer.Renderer`.
+        """
+        check_camera_pose(camera_to_world)
+        check_instance_poses(scene)
+        pinhole = pinhole_numbers(intrinsics)
+        poses = [instance.pose for instance in scene.instances]
+        mesh_grad = any(mesh_needs_grad(instance.mesh) for instance in scene.instances)
+        material_grad = any(material_needs_grad(instance.material) for instance in scene.instances)
+        light_grad = lighting_needs_grad(scene)
+        moved: list[object] = [camera_to_world, *poses, *pinhole]
+        differentiable = torch.is_grad_enabled() and (
+            mesh_grad or material_grad or light_grad or any(map(needs_grad, moved))
+        )
+        dtype = precision(scene, moved) if differentiable else torch.float32
+
+        # Poses are combined in float64: far from the origin float32 would shake.
+        to_world = camera_to_world.to('cpu', torch.float64)
+        world_to_camera = torch.linalg.inv(to_world)
+        mesh_to_camera = world_to_camera @ (
+            torch.stack([pose.to('cpu', torch.float64) for pose in poses])
+            if poses
+            else torch.zeros(0, 4, 4, dtype=torch.float64)
+        )
+
+        def here(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor.to(self._device, dtype)
+
+        keep = dtype == torch.float32
+        keep_light = keep and not (differentiable and light_grad)
+        world = scene.environment
+        illumination = Illumination(
+            lights=pack_lights(scene.lights, here(world_to_camera)),
+            maps=self._pack_environment(scene, dtype, keep_light),
+            turn=here(environment_turn(world.rotation if world else 0.0, to_world)),
+            intensity=float(world.intensity) if world else 0.0,
+            background=None
+            if scene.background is None
+            else here(torch.as_tensor(scene.background)),
+        )
+        fx, fy, cx, cy = (float(value.detach()) for value in pinhole)
+        return Frame(
+            view=View(intrinsics.width, intrinsics.height, fx, fy, cx, cy, near),
+            pinhole=torch.stack([here(value) for value in pinhole]),
+            geometry=self._pack_geometry(
+                scene, dtype, keep and not (differentiable and mesh_grad)
+            ),
+            materials=self._pack_materials(
+                scene, dtype, keep and not (differentiable and material_grad)
+            ),
+            mesh_to_camera=mesh_to_camera,
+            double_sided=np.array([i.material.double_sided for i in scene.instances], bool),
+            illumination=illumination,
+            layered=any(i.material.alpha_mode != 'opaque' for i in scene.instances),
+            differentiable=differentiable,
+            dtype=dtype,
+        )
+
+    def neighbours(self, scene: Scene, geometry: Geometry) -> npt.NDArray[np.int32]:
+        """Return (F, 3) of :func:`diffphyscam_ros.render.topology.face_neighbours`."""
+
+        def find() -> npt.NDArray[np.int32]:
+            return face_neighbours(geometry)
+
+        # Moving vertices keep their faces: while a mesh is optimised this is found once.
+        return self._neighbours.get([i.mesh.faces for i in scene.instances], find)
+
+    def _pack_geometry(self, scene: Scene, dtype: torch.dtype, keep: bool) -> Geometry:
+        def pack() -> Geometry:
+            return pack_geometry(scene.instances, self._device, dtype)
+
+        return self._geometry.get([i.mesh for i in scene.instances], pack) if keep else pack()
+
+    def _pack_materials(self, scene: Scene, dtype: torch.dtype, keep: bool) -> Materials:
+        def pack() -> Materials:
+            return pack_materials(scene.instances, self._device, dtype)
+
+        sources = [i.material for i in scene.instances] + used_textures(scene.instances)
+        # Whether a mesh has uvs, normals and colours decides too.
+        return (
+            self._materials.get([*sources, *(i.mesh for i in scene.instances)], pack)
+            if keep
+            else pack()
+        )
+
+    def _pack_environment(
+        self, scene: Scene, dtype: torch.dtype, keep: bool
+    ) -> EnvironmentMaps | None:
+        if scene.environment is None:
+            return None
+        image = scene.environment.image
+
+        def pack() -> EnvironmentMaps:
+            return pack_environment(image, self._device, dtype)
+
+        return self._environment.get([image], pack) if keep else pack()
