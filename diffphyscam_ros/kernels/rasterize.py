@@ -17,6 +17,7 @@ import math
 from numba import prange
 import numpy as np
 
+from diffphyscam_ros.kernels.bounds import out_of_sight
 from diffphyscam_ros.kernels.runtime import kernel
 
 SUBPIXEL = 256
@@ -237,11 +238,26 @@ def _fill_clipped(
 
 
 @kernel(parallel=True)
-def rasterize(faces, blocks, culled_signs, camera, projected, pinhole, width, height, near, keys):
+def rasterize(
+    faces,
+    blocks,
+    bounds,
+    matrices,
+    culled_signs,
+    camera,
+    projected,
+    pinhole,
+    width,
+    height,
+    near,
+    keys,
+):
     """Enter all triangles into the workers' key buffers.
 
     :param faces: (F, 3) int32.
     :param blocks: (K, 3) int64 rows (instance, first face, end).
+    :param bounds: (K, 6) float64 boxes around them, see ``kernels/bounds.py``.
+    :param matrices: (I, 3, 4) float64, mesh to optical frame.
     :param culled_signs: (I,) int64, see :func:`fill_triangle`.
     :param camera: (V, 3) float32 and ``projected`` (V, 4) int32 of :func:`project_vertices`.
     :param keys: (workers, H·W) int64, in: zeros.
@@ -252,7 +268,10 @@ def rasterize(faces, blocks, culled_signs, camera, projected, pinhole, width, he
         polygon = np.empty((9, 3), np.float64)
         other = np.empty((9, 3), np.float64)
         for block in range(worker, blocks.shape[0], workers):
-            sign = culled_signs[blocks[block, 0]]
+            item = blocks[block, 0]
+            if out_of_sight(bounds[block], matrices[item], pinhole, width, height, near):
+                continue
+            sign = culled_signs[item]
             for face in range(blocks[block, 1], blocks[block, 2]):
                 i0 = np.uint32(faces[face, 0])
                 i1 = np.uint32(faces[face, 1])

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import fields, is_dataclass
 import functools
-from typing import Generic, TypeVar
+from typing import Any, cast, Generic, TypeVar
 import weakref
 
 import torch
@@ -30,7 +30,7 @@ def needs_grad(value: object) -> bool:
 
 
 @functools.cache
-def _field_names(kind: type) -> tuple[str, ...]:
+def _field_names(kind: Any) -> tuple[str, ...]:
     """Return the names of a dataclass's fields; none for other classes."""
     return tuple(item.name for item in fields(kind)) if is_dataclass(kind) else ()
 
@@ -39,7 +39,9 @@ def _versions(source: object) -> list[int]:
     """Return the versions of a tensor, or of the tensors of a dataclass instance."""
     if isinstance(source, torch.Tensor):
         return [version(source)]
-    values = [getattr(source, name) for name in _field_names(type(source))]
+    # mypy takes object's own __hash__ for that of the class.
+    kind = cast(Hashable, type(source))
+    values = [getattr(source, name) for name in _field_names(kind)]
     return [version(value) for value in values if isinstance(value, torch.Tensor)]
 
 

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import functools
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from diffphyscam_ros.kernels.bounds import find_bounds
 from diffphyscam_ros.render.cache import needs_grad
 from diffphyscam_ros.scene.types import Instance, Mesh
 
@@ -39,6 +41,14 @@ class Geometry:
     colors: torch.Tensor
     vertex_blocks: npt.NDArray[np.int64]
     face_blocks: npt.NDArray[np.int64]
+
+    @functools.cached_property
+    def face_bounds(self) -> npt.NDArray[np.float64]:
+        """Boxes (K, 6) around the blocks of faces: least x, y, z and greatest, mesh frames."""
+        bounds = np.empty((len(self.face_blocks), 6))
+        vertices = self.vertices.detach().to('cpu', torch.float32).numpy()
+        find_bounds(vertices, self.faces.cpu().numpy(), self.face_blocks, bounds)
+        return bounds
 
 
 def mesh_needs_grad(mesh: Mesh) -> bool:

@@ -98,10 +98,11 @@ class CpuVisibility:
             self._keys = np.zeros((workers, pixels), np.int64)
 
         pinhole = view.pinhole()
+        matrices = np.ascontiguousarray(mesh_to_camera[:, :3, :].numpy())
         project_vertices(
             vertices,
             geometry.vertex_blocks,
-            np.ascontiguousarray(mesh_to_camera[:, :3, :].numpy()),
+            matrices,
             pinhole,
             view.width,
             view.height,
@@ -112,6 +113,8 @@ class CpuVisibility:
         rasterize(
             geometry.faces.numpy(),
             geometry.face_blocks,
+            geometry.face_bounds,
+            matrices,
             culled_signs(mesh_to_camera, double_sided),
             self.camera,
             self._projected[:count],
