@@ -20,6 +20,9 @@ FOLDS = 5
 OUTLIER_RATIO = 2.5  # times the median view, and
 OUTLIER_DEVIATIONS = 5.0  # robust standard deviations of the views' medians above it
 MOST_OUTLIERS = 0.3  # of the views
+FEWEST_JUDGES = 5
+"""Views that must remain for others to be left out: of fewer nobody knows which one is wrong, so
+all stay, and their disagreement goes into the standard deviations."""
 EXACT = 1e-4  # px; corners without errors have none to compare
 DISAGREEMENT = 1.5
 """Standard deviations grow to what leaving out views says where that is this many times more."""
@@ -86,7 +89,7 @@ def robust_fit(
         bad = np.flatnonzero(error > limit)
         room = int(MOST_OUTLIERS * len(views)) - len(outliers)
         bad = bad[np.argsort(-error[bad])][: max(room, 0)]
-        if not len(bad) or len(used) - len(bad) < 3:
+        if not len(bad) or len(used) - len(bad) < FEWEST_JUDGES:
             break
         outliers += [
             (used[i].name, f'its corners are {error[i]:.2f} px off, those of others {typical:.2f}')
