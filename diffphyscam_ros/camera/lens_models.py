@@ -63,10 +63,10 @@ def check_coefficients(model: str, coefficients: Coefficients) -> torch.Tensor:
 
 
 def _radial(model: str, coefficients: torch.Tensor, s: torch.Tensor) -> _Radial:
-    """Evaluate the model's radial part at s = r², (...); coefficients (n,)."""
+    """Evaluate the model's radial part at s = r², (...); coefficients (n,) or (..., n)."""
     zero = torch.zeros((), dtype=s.dtype, device=s.device)
     if model == 'equidistant':
-        k = coefficients
+        k = coefficients.unbind(-1)
         near = s < 1e-12
         r = torch.where(near, 1.0, s).sqrt()
         theta = torch.atan(r)
@@ -76,12 +76,12 @@ def _radial(model: str, coefficients: torch.Tensor, s: torch.Tensor) -> _Radial:
         scale = torch.where(near, 1.0, distorted / r)
         slope = torch.where(near, k[0] - 1 / 3, (rate / (1 + r * r) - scale) / (2 * r * r))
         return _Radial(scale, slope, zero, zero)
-    k1, k2, p1, p2, k3 = coefficients[:5]
+    k1, k2, p1, p2, k3, *rest = coefficients.unbind(-1)
     above = 1 + s * (k1 + s * (k2 + s * k3))
     above_slope = k1 + s * (2 * k2 + s * 3 * k3)
     if model == 'plumb_bob':
         return _Radial(above, above_slope, p1, p2)
-    k4, k5, k6 = coefficients[5:]
+    k4, k5, k6 = rest
     below = 1 + s * (k4 + s * (k5 + s * k6))
     below_slope = k4 + s * (2 * k5 + s * 3 * k6)
     scale = above / below
@@ -101,15 +101,27 @@ def _distort(model: str, coefficients: torch.Tensor, points: torch.Tensor) -> to
     )
 
 
-def _newton_step(
-    model: str, coefficients: torch.Tensor, points: torch.Tensor, residual: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return J⁻¹·residual, (..., 2), and det J, (...), of the forward model at the points."""
+def distortion_slopes(
+    points: torch.Tensor, model: str, coefficients: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return ∂x'/∂x, ∂x'/∂y = ∂y'/∂x and ∂y'/∂y of the distortion at points, (...) each.
+
+    :param points: (..., 2) undistorted.
+    :param coefficients: of the model's length, (n,), or (..., n): one set for each point.
+    """
     x, y = points.unbind(-1)
     part = _radial(model, coefficients, x * x + y * y)
     xx = part.scale + 2 * x * x * part.slope + 2 * part.p1 * y + 6 * part.p2 * x
     xy = 2 * x * y * part.slope + 2 * part.p1 * x + 2 * part.p2 * y
     yy = part.scale + 2 * y * y * part.slope + 6 * part.p1 * y + 2 * part.p2 * x
+    return xx, xy, yy
+
+
+def _newton_step(
+    model: str, coefficients: torch.Tensor, points: torch.Tensor, residual: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return J⁻¹·residual, (..., 2), and det J, (...), of the forward model at the points."""
+    xx, xy, yy = distortion_slopes(points, model, coefficients)
     determinant = xx * yy - xy * xy
     a, b = residual.unbind(-1)
     step = torch.stack([yy * a - xy * b, xx * b - xy * a], dim=-1) / determinant[..., None]
@@ -187,12 +199,17 @@ def distort_points(points: torch.Tensor, model: str, coefficients: Coefficients)
 
     :param points: (..., 2) undistorted.
     :param model: 'plumb_bob', 'rational_polynomial' or 'equidistant'.
-    :param coefficients: (n,) in CameraInfo's order, or empty for none. Differentiable.
+    :param coefficients: (n,) in CameraInfo's order, or empty for none; or one set for each of
+        the points (N, 2), (N, n). Differentiable.
     :return: (..., 2) distorted, float64.
+    :raises ValueError: for a number of sets that is not that of the points.
     """
     coefficients = check_coefficients(model, coefficients)
-    if coefficients.ndim == 2:
-        raise ValueError('distort_points takes one set of coefficients, (n,)')
+    if coefficients.ndim == 2 and coefficients.shape[:-1] != points.shape[:-1]:
+        raise ValueError(
+            f'distort_points has {len(coefficients)} sets of coefficients for points of shape '
+            f'{tuple(points.shape)}: must be one set, or one for each of the points (N, 2)'
+        )
     return _distort(model, coefficients, points.double())
 
 
