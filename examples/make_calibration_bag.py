@@ -34,6 +34,7 @@ COLUMNS, ROWS, SQUARE = 8, 6, 0.03  # inner corners, m
 TARGET = f'chessboard:{COLUMNS}x{ROWS}:{SQUARE}'
 ROLES = ('boards', 'flat', 'dark', 'sweep', 'focus')
 PEDESTAL = 0.03  # digital value of darkness of the linear response
+GAMMA = 6.2  # of the log2 of the signal: near the 1/2.2 of displays
 FOCUS = 0.9  # m, where the camera is focused
 SHARP = 11.0  # the f-number for boards
 
@@ -75,6 +76,7 @@ def truth(width: int, height: int, response: str, seed: int) -> SensorModel:
     pixel = 0.01536 / width
     efficiency = (0.55, 0.6, 0.5)
     settings = CameraSettings(4.0, WHITE, 100.0, 0.016, FOCUS)
+    signal = 100.0 * FULL_WELL  # of digital value 1
     gather = FULL_WELL * settings.aperture**2 / (1000.0 * pixel**2 * WHITE * max(efficiency))
     return SensorModel(
         name='truth',
@@ -92,13 +94,14 @@ def truth(width: int, height: int, response: str, seed: int) -> SensorModel:
         defocus_gain=0.9 + 0.2 * random.random(),
         vignetting_gain=0.7 + 0.2 * random.random(),
         response_type=response,
-        response_gains=(1.0 / (100.0 * FULL_WELL),) * 3
-        if response != 'sigmoid'
-        else (8.0 / (100.0 * FULL_WELL),) * 3,
-        response_biases={'linear': (PEDESTAL,) * 3, 'sigmoid': (-4.0,) * 3}.get(
-            response, (0.0,) * 3
-        ),
-        response_gamma=0.45 if response == 'gamma' else 1.0,
+        response_gains=(
+            {'linear': 1.0 / signal, 'sigmoid': 8.0 / signal}.get(
+                response, math.log2(signal) ** -GAMMA
+            ),
+        )
+        * 3,
+        response_biases=({'linear': PEDESTAL, 'sigmoid': -4.0}.get(response, 0.0),) * 3,
+        response_gamma=GAMMA if response == 'gamma' else 1.0,
         dark_current=(600.0, 600.0, 600.0),
         shot_noise_gain=(1.0, 1.0, 1.0),
         read_noise=(6.0, 6.0, 6.0),

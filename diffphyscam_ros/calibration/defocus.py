@@ -142,16 +142,16 @@ def _measured(
     if frame.settling:
         return 'still settling after a change'
     focal = settings.focal_length or float(np.asarray(sensor.settings.focal_length))
-    light, scale = _sharp_plane(frame, sensor)
-    if float((light >= TOP).mean()) > SATURATED:
+    light = _sharp_light(frame, sensor)
+    if float((light >= TOP).sum() / np.isfinite(light).sum()) > SATURATED:
         return 'with a saturated edge'
     away = distance(frame) if callable(distance) else distance
     chosen: Sequence[Edge]
     if edges is None:
-        one = find_edge(light)
+        one = _only_edge(light)
         chosen = [] if one is None else [one]
     else:
-        chosen = [_scaled(edge, scale) for edge in edges(frame)]
+        chosen = edges(frame)
     found = []
     for edge in chosen:
         depth = away if edge.depth is None else edge.depth
@@ -175,8 +175,8 @@ def _measured(
                 depth,
                 settings.aperture,
                 settings.focus_distance,
-                _wider(spread, scale),
-                None if disk is None else _wider(disk, scale),
+                spread,
+                disk,
                 f'frame {frame.index} at {depth:.3g} m',
                 frame.bag,
             )
@@ -184,21 +184,34 @@ def _measured(
     return found or 'without a straight edge of enough contrast'
 
 
-def _sharp_plane(frame: RecordedFrame, sensor: SensorModel) -> tuple[Array, float]:
-    """Return one channel's light that no demosaic has blurred, and its pixels' size in px."""
+def _sharp_light(frame: RecordedFrame, sensor: SensorModel) -> Array:
+    """Return one channel's light that no demosaic has blurred; NaN where a mosaic has others."""
     channels = channels_of(frame.encoding)
-    index = channels.index(1)
-    plane = plane_views(frame.linear_unit(), frame.encoding)[index]
-    return LightCurve(sensor, 1).light(plane), 2.0 if len(channels) == 4 else 1.0
+    picture = frame.linear_unit()
+    curve = LightCurve(sensor, 1)
+    if len(channels) < 4:
+        return curve.light(plane_views(picture, frame.encoding)[channels.index(1)])
+    light = np.full(picture.shape, np.nan)
+    sites = plane_views(light, frame.encoding)
+    for channel, site, plane in zip(
+        channels, sites, plane_views(picture, frame.encoding), strict=True
+    ):
+        if channel == 1:
+            site[...] = curve.light(plane)
+    return light
 
 
-def _scaled(edge: Edge, scale: float) -> Edge:
-    start, end = ((x / scale, y / scale) for x, y in (edge.start, edge.end))
-    return Edge(start, end, edge.reach / scale, edge.depth)
-
-
-def _wider(spread: EdgeSpread, scale: float) -> EdgeSpread:
-    return EdgeSpread(spread.sigma * scale, spread.std * scale, spread.contrast, spread.misfit)
+def _only_edge(light: Array) -> Edge | None:
+    """Return the one edge of a picture; of a mosaic it is looked for in one of its planes."""
+    for y, x in ((0, 0), (0, 1)):
+        plane = light[y::2, x::2]
+        if not np.isfinite(light).all() and np.isfinite(plane).all():
+            edge = find_edge(plane)
+            if edge is None:
+                return None
+            start, end = ((2.0 * u + x, 2.0 * v + y) for u, v in (edge.start, edge.end))
+            return Edge(start, end, 2.0 * edge.reach, edge.depth)
+    return find_edge(light)
 
 
 def _refusal(measured: list[_Measured], skipped: Counter[str]) -> str:

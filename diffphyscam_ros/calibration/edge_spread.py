@@ -101,7 +101,7 @@ def measure_edge(light: Array, edge: Edge, psf: str = 'gaussian') -> EdgeSpread 
     All pixels within ``reach`` of the line are fitted together, each at its own distance: a
     slanted edge samples its profile much finer than the pixels (ISO 12233).
 
-    :param light: (h, w), linear.
+    :param light: (h, w), linear; NaN where there is no value, as between sites of a mosaic.
     :param psf: shape of the blur: 'gaussian', or 'disk' (a polygon is taken for one).
     """
     distance, values = _near(light, edge)
@@ -160,6 +160,7 @@ def _near(light: Array, edge: Edge) -> tuple[Array, Array]:
     along = dx * tangent[0] + dy * tangent[1]
     across = -dx * tangent[1] + dy * tangent[0]
     inside = (np.abs(across) <= edge.reach) & (np.abs(along) <= length / 2.0)
+    inside &= np.isfinite(light[y, x])
     values = light[y[inside], x[inside]]
     return np.stack([across[inside], along[inside]]), np.asarray(values, np.float64)
 
