@@ -51,7 +51,7 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),
-        *shared_files('config', 'launch', 'examples/scenes'),
+        *shared_files('config', 'launch', 'examples/scenes', 'examples/robots'),
     ],
     ext_modules=[Extension(f'{NAME}._interfaces', sources=[])],
     cmdclass={'build_ext': build_interfaces(ROOT)},

@@ -16,6 +16,7 @@ from diffphyscam_ros.cli.options import (
     finite,
 )
 from diffphyscam_ros.cli.pictures import write_picture
+from diffphyscam_ros.cli.robot_options import add_robot_options, joint_positions, package_paths
 from diffphyscam_ros.render import Renderer
 from diffphyscam_ros.scene import load_scene
 from diffphyscam_ros.scene.transforms import look_at, pose_from_quaternion
@@ -23,6 +24,8 @@ from diffphyscam_ros.scene.transforms import look_at, pose_from_quaternion
 EXAMPLE = """example:
   diffphyscam render examples/scenes/table.yaml --look-from 0 0 0.4 --look-at 1 0 0.2 \\
       --camera generic_vga --aperture 1.4 --focus-distance 0.5 -o picture.png
+  diffphyscam render examples/robots/arm.urdf --joint shoulder=0.4 --joint elbow=1.2 \\
+      --look-from 1.2 0.8 0.7 --look-at 0 0 0.3 -o arm.png
 """
 
 
@@ -30,11 +33,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         'render',
-        help='photograph a scene (glTF, OBJ, STL, PLY or scene YAML)',
+        help='photograph a scene (glTF, OBJ, STL, PLY, scene YAML or a robot: URDF, xacro)',
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('scene', metavar='SCENE', help='.glb .gltf .obj .stl .ply or .yaml')
+    parser.add_argument(
+        'scene', metavar='SCENE', help='.glb .gltf .obj .stl .ply .dae .yaml .urdf or .xacro'
+    )
     parser.add_argument('-o', '--output', required=True, help='.png, .jpg or .npy')
     parser.add_argument('--depth-output', metavar='FILE', help='also the depth in metres, as .npy')
     place = parser.add_mutually_exclusive_group(required=True)
@@ -49,6 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument('--look-at', nargs=3, type=finite, metavar=('X', 'Y', 'Z'))
     parser.add_argument('--size', nargs=2, type=int, metavar=('W', 'H'), help='pixels')
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda[:N]')
+    add_robot_options(parser)
     add_camera_options(parser, default_camera='generic_vga')
     parser.set_defaults(run=run)
 
@@ -66,9 +72,14 @@ def run(options: argparse.Namespace) -> int:
         pose = pose_from_quaternion(options.pose[:3], options.pose[3:])
     else:
         pose = look_at(options.look_from, options.look_at)
+    scene = load_scene(
+        options.scene,
+        joint_positions=joint_positions(options.joint),
+        package_paths=package_paths(options.package_path),
+    )
     renderer = Renderer(device=options.device)
     with torch.no_grad():
-        radiance = renderer(load_scene(options.scene), camera.source_intrinsics(settings), pose)
+        radiance = renderer(scene, camera.source_intrinsics(settings), pose)
         frame = camera(radiance.color, radiance.depth, settings, frame_number=options.frame)
     write_picture(options.output, frame.image.cpu())
     if options.depth_output:

@@ -16,8 +16,9 @@ from diffphyscam_ros.scene.environment import (
 from diffphyscam_ros.scene.errors import SceneError, SceneWarning
 from diffphyscam_ros.scene.load import default_light, load_mesh, load_scene
 from diffphyscam_ros.scene.meshes import smooth_normals
-from diffphyscam_ros.scene.primitives import box, cylinder, plane, sphere
+from diffphyscam_ros.scene.primitives import box, capsule, cylinder, plane, sphere
 from diffphyscam_ros.scene.procedural import checkerboard, checkerboard_target
+from diffphyscam_ros.scene.robot import Joint, Link, Mimic, Robot
 from diffphyscam_ros.scene.transforms import (
     interpolate_pose,
     look_at,
@@ -37,21 +38,27 @@ from diffphyscam_ros.scene.types import (
     SpotLight,
     Texture,
 )
+from diffphyscam_ros.scene.urdf import load_robot
 
 __all__ = [
     'DirectionalLight',
     'Environment',
     'Instance',
+    'Joint',
     'Light',
+    'Link',
     'Material',
     'Mesh',
+    'Mimic',
     'PointLight',
+    'Robot',
     'Scene',
     'SceneError',
     'SceneWarning',
     'SpotLight',
     'Texture',
     'box',
+    'capsule',
     'checkerboard',
     'checkerboard_target',
     'constant_environment',
@@ -64,6 +71,7 @@ __all__ = [
     'linear_to_srgb',
     'load_environment',
     'load_mesh',
+    'load_robot',
     'load_scene',
     'look_at',
     'plane',

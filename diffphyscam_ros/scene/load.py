@@ -3,22 +3,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import math
 from pathlib import Path
+import warnings
 
 import torch
 
 from diffphyscam_ros.scene.collada import load_collada
 from diffphyscam_ros.scene.environment import constant_environment
-from diffphyscam_ros.scene.errors import SceneError
+from diffphyscam_ros.scene.errors import SceneError, SceneWarning
 from diffphyscam_ros.scene.gltf import Light, load_gltf, NOMINAL_ILLUMINANCE
 from diffphyscam_ros.scene.images import MAX_TEXTURE_SIZE, TextureLoader
 from diffphyscam_ros.scene.obj import load_obj
 from diffphyscam_ros.scene.polygon_files import load_ply, load_stl
+from diffphyscam_ros.scene.robot import Position
 from diffphyscam_ros.scene.types import DirectionalLight, Instance, Scene
+from diffphyscam_ros.scene.urdf_files import PackagePaths
 
 MESH_SUFFIXES = ('.dae', '.glb', '.gltf', '.obj', '.ply', '.stl')
 SCENE_SUFFIXES = ('.yaml', '.yml')
+ROBOT_SUFFIXES = ('.urdf', '.xacro')
 Y_UP_TO_Z_UP = torch.tensor(
     [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 )
@@ -66,32 +71,50 @@ def load_scene(
     up_axis: str | None = None,
     max_texture_size: int = MAX_TEXTURE_SIZE,
     nominal_illuminance: float = NOMINAL_ILLUMINANCE,
+    joint_positions: Mapping[str, Position] | None = None,
+    package_paths: PackagePaths = (),
 ) -> Scene:
-    """Read a scene: our YAML, or any mesh file with the lights that it has.
+    """Read a scene: our YAML, a robot (URDF, xacro), or any mesh file with the lights it has.
 
-    A mesh file without light gets :func:`default_light`, a YAML file only what it says.
+    A file without light gets :func:`default_light`, a YAML file only what it says.
 
     :param scale, up_axis, max_texture_size: as for :func:`load_mesh`; a YAML file states scale
-        and up axis for each mesh itself.
+        and up axis for each mesh itself, and so does a robot.
     :param nominal_illuminance: lux that make radiance 1, by which glTF's lights (lux, candela)
         are converted; for consistent brightness the SensorModel's ``scene_illuminance``.
-    :raises SceneError: as :func:`load_mesh`, and for what a YAML file says wrongly.
+    :param joint_positions, package_paths: of a robot, see ``Robot.link_poses`` and
+        ``load_robot``.
+    :raises SceneError: as :func:`load_mesh`, and for what a YAML file or robot says wrongly.
     """
     file = Path(path)
     if not (math.isfinite(nominal_illuminance) and nominal_illuminance > 0):
         raise SceneError(f'nominal_illuminance = {nominal_illuminance} lux: must be positive')
-    if file.suffix.lower() in SCENE_SUFFIXES:
+    suffix = file.suffix.lower()
+    if suffix in (*SCENE_SUFFIXES, *ROBOT_SUFFIXES) and (scale != 1.0 or up_axis is not None):
+        raise SceneError(f'{file}: scale and up_axis are stated for each mesh in it, not for all')
+    if suffix in ROBOT_SUFFIXES:
+        from diffphyscam_ros.scene.urdf import load_robot
+
+        robot = load_robot(file, package_paths)
+        instances = robot.instances(joint_positions)
+        for words in robot.beyond_limits(joint_positions or {}):
+            warnings.warn(f'{file}: {words}; it is shown there', SceneWarning, stacklevel=2)
+        return lit_by_default(instances)
+    if joint_positions:
+        raise SceneError(
+            f'{file}: joint_positions are for robots ({", ".join(ROBOT_SUFFIXES)}) only'
+        )
+    if suffix in SCENE_SUFFIXES:
         from diffphyscam_ros.scene.scene_file import load_scene_file
 
-        if scale != 1.0 or up_axis is not None:
-            raise SceneError(
-                f'{file}: scale and up_axis are stated for each mesh in a scene file, not for all'
-            )
         return load_scene_file(file, max_texture_size)
     parts, lights = _load(file, scale, up_axis, max_texture_size, nominal_illuminance)
     instances = unique_names(parts)
-    if lights:
-        return Scene(instances, lights)
+    return Scene(instances, lights) if lights else lit_by_default(instances)
+
+
+def lit_by_default(instances: tuple[Instance, ...]) -> Scene:
+    """Return a scene of things under :func:`default_light`."""
     light = default_light()
     return Scene(instances, light.lights, light.environment, light.background)
 
@@ -122,7 +145,8 @@ def _load(
     if suffix not in MESH_SUFFIXES:
         raise SceneError(
             f'{path}: the format {suffix or "(no suffix)"} is not read; known are '
-            f'{", ".join(MESH_SUFFIXES)}, and for whole scenes {", ".join(SCENE_SUFFIXES)}'
+            f'{", ".join(MESH_SUFFIXES)}, and for whole scenes '
+            f'{", ".join((*SCENE_SUFFIXES, *ROBOT_SUFFIXES))}'
         )
     if up_axis not in (None, 'y', 'z'):
         raise SceneError(f"up_axis = {up_axis!r}: must be 'y', 'z' or None")

@@ -1,5 +1,5 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Box, sphere, cylinder and plane: centred at their origin, with normals and texture coordinates.
+"""Box, sphere, cylinder, capsule, plane: centred, with normals and texture coordinates.
 
 Sizes are metres and may be tensors: the vertices are then differentiable in them. As in URDF
 and RViz, a cylinder stands along z. Faces are counter-clockwise seen from outside.
@@ -133,6 +133,41 @@ def cylinder(radius: Length, height: Length, segments: int = 48) -> Mesh:
         faces=torch.cat(faces).to(torch.int32),
         normals=torch.cat(normals),
         uvs=torch.cat(uvs),
+    )
+
+
+def capsule(radius: Length, length: Length, segments: int = 48, rings: int = 12) -> Mesh:
+    """Return a cylinder along z with half a sphere on each end, a texture going once round.
+
+    :param length: of the cylinder between the two halves.
+    :param rings: bands of each half, at least 1.
+    """
+    wide, tall = _positive(radius, 'capsule radius'), _positive(length, 'capsule length')
+    _at_least(segments, 3, 'segments')
+    _at_least(rings, 1, 'rings')
+    quarter = torch.linspace(0.0, 0.5 * math.pi, rings + 1)
+    polar = torch.cat([quarter, 0.5 * math.pi + quarter])[:, None]
+    u = torch.linspace(0, 1, segments + 1)
+    azimuth = ((u - 0.5) * 2 * math.pi)[None]
+    directions = torch.stack(
+        [polar.sin() * azimuth.cos(), polar.sin() * azimuth.sin(), polar.cos().expand(-1, len(u))],
+        dim=-1,
+    )
+    # Exact poles, equator and seam, as in the sphere.
+    directions[-1, :, :2] = 0.0
+    directions[rings : rings + 2, :, 2] = 0.0
+    directions[:, -1] = directions[:, 0]
+    up = torch.tensor([0.0, 0.0, 0.5])
+    ends = torch.cat([up.expand(rings + 1, 3), -up.expand(rings + 1, 3)])[:, None] * tall
+    way = torch.cat([quarter * wide, (0.5 * math.pi + quarter) * wide + tall])
+    v = (way / way[-1])[:, None].expand(-1, len(u))
+    faces = _grid_faces(2 * rings + 1, segments).reshape(2 * rings + 1, segments, 2, 3)
+    faces = torch.cat([faces[0, :, 0], faces[1:-1].reshape(-1, 3), faces[-1, :, 1]])
+    return Mesh(
+        vertices=(directions * wide + ends).reshape(-1, 3),
+        faces=faces,
+        normals=directions.reshape(-1, 3),
+        uvs=torch.stack([u.expand(len(polar), -1), v], dim=-1).reshape(-1, 2),
     )
 
 

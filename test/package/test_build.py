@@ -59,7 +59,7 @@ def test_program_is_installed_and_can_be_loaded(program: str) -> None:
 def test_everything_is_installed(repository: Path) -> None:
     listing, packages = python(repository, DATA_FILES).splitlines()
     installed = ast.literal_eval(listing)
-    for folder in ('config', 'launch', 'examples/scenes'):
+    for folder in ('config', 'launch', 'examples/scenes', 'examples/robots'):
         files = [path for path in (repository / folder).rglob('*') if path.is_file()]
         assert files
         for path in files:
