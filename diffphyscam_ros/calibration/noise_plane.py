@@ -233,7 +233,11 @@ def _darkness(
         spread = float(covariance[0, 0] * max(chi2, 1.0)) ** 0.5
         return float(black), float(rate) if good_dark.any() else 0.0, spread
     if good_dark.any():
-        return float(np.average(mean[chosen], weights=1 / error)), 0.0, float(error.min()) ** 0.5
+        level = float(np.average(mean[chosen], weights=1 / error))
+        if not curve.linear and np.isfinite(times).all():
+            # Light is 0 in darkness, so what dark frames of one time show has grown since.
+            return rest, max(level - rest, 0.0) / float(times[0]), float(error.min()) ** 0.5
+        return level, 0.0, float(error.min()) ** 0.5
     return rest, 0.0, None
 
 

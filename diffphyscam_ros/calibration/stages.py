@@ -22,6 +22,7 @@ from diffphyscam_ros.calibration.recognise import explain_frames
 from diffphyscam_ros.calibration.recording import Recording
 from diffphyscam_ros.calibration.request import Request
 from diffphyscam_ros.calibration.response import estimate_response
+from diffphyscam_ros.calibration.shared_uncertainty import with_gains, with_unit_of_electrons
 from diffphyscam_ros.calibration.starting_values import poses
 from diffphyscam_ros.calibration.types import RecordedFrame, StageResult
 from diffphyscam_ros.calibration.vignetting import estimate_vignetting
@@ -35,6 +36,7 @@ class Context:
     :param sensor: with all that earlier stages have found.
     :param focal_known: whether the focal length was stated, not guessed.
     :param views: of the target, by index of the frame; None = it is not in that frame.
+    :param results: of the stages that have run, by name.
     """
 
     request: Request
@@ -45,6 +47,7 @@ class Context:
     pixel_known: bool = False
     views: dict[int, BoardView | None] = field(default_factory=dict)
     intrinsics: IntrinsicsResult | None = None
+    results: dict[str, StageResult] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Open the cache of detections."""
@@ -157,7 +160,8 @@ def run_vignetting(context: Context) -> StageResult:
 
 def run_noise(context: Context) -> StageResult:
     """Photon transfer, from flat and dark frames."""
-    return estimate_noise(context.frames('noise', 'flat', 'dark'), context.sensor)
+    result = estimate_noise(context.frames('noise', 'flat', 'dark'), context.sensor)
+    return with_unit_of_electrons(result, context.results['response'])
 
 
 def run_defocus(context: Context) -> StageResult:
@@ -176,6 +180,7 @@ def run_colour(context: Context) -> StageResult:
     left as they are, and the camera that is simulated shall do the same.
     """
     result = estimate_colour(context.frames('colour', 'flat'), context.sensor)
+    result = with_gains(result, context.results['noise'])
     if context.recording.encoding.startswith('bayer_'):
         return result
     reason = (
@@ -209,6 +214,7 @@ def run_stages(context: Context) -> list[StageResult]:
         context.progress.stage(name)
         result = stage(context)
         results.append(result)
+        context.results[name] = result
         context.sensor = sensor_with(context.sensor, result.estimates)
     estimates = [item for result in results for item in result.estimates]
     output = darkness_in_response(estimates, context.sensor, context.recording.encoding)

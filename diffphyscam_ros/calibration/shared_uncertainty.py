@@ -1,0 +1,88 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""What a stage cannot know of its own uncertainty: that of the values it took from others.
+
+Each stage takes the sensor as it stands for exact. Where the values of an earlier stage go into
+its own as a factor, their standard deviations are added here, in quadrature.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+import math
+
+from diffphyscam_ros.calibration.types import Estimate, StageResult
+
+OF_THE_UNIT = {
+    'shot_noise_gain': 0.5,
+    'read_noise': 1.0,
+    'dark_current': 1.0,
+    'dsnu': 1.0,
+    'hot_pixel_current': 1.0,
+    'full_well': 1.0,
+}
+"""Power with which parameters grow with the unit of electrons."""
+
+
+def _estimate(result: StageResult, name: str) -> Estimate | None:
+    """Return the estimate of a parameter, or None where it has no value."""
+    return next((e for e in result.estimates if e.name == name and e.value is not None), None)
+
+
+def _numbers(value: object) -> tuple[float, ...]:
+    """Return a number or several as several."""
+    return tuple(map(float, value)) if isinstance(value, tuple) else (float(value),)  # type: ignore[arg-type]
+
+
+def _wider(estimate: Estimate, relative: tuple[float, ...]) -> Estimate:
+    """Return an estimate with these relative standard deviations added."""
+    if estimate.value is None or estimate.std is None:
+        return estimate
+    values, stds = _numbers(estimate.value), _numbers(estimate.std)
+    added = relative * len(values) if len(relative) == 1 else relative
+    wide = tuple(
+        math.hypot(std, abs(value) * more)
+        for value, std, more in zip(values, stds, added, strict=True)
+    )
+    return replace(estimate, std=wide if isinstance(estimate.std, tuple) else wide[0])
+
+
+def with_unit_of_electrons(noise: StageResult, response: StageResult) -> StageResult:
+    """Return the noise with the uncertainty of the unit in which a gamma response counts.
+
+    The logarithm in that response fixes S·X, but hardly: γ and the unit nearly cancel. What the
+    response says of ``aggregator_gain`` is how well the unit is known. The errors are one error:
+    pictures made with all these values together are as noisy as the recorded ones.
+    """
+    kind, unit = _estimate(response, 'response_type'), _estimate(response, 'aggregator_gain')
+    if kind is None or kind.value != 'gamma' or unit is None or unit.std is None:
+        return noise
+    share = _numbers(unit.std)[0] / _numbers(unit.value)[0]
+    why = f'; the unit of electrons, which the curve fixes, is known to {100 * share:.2g} %'
+
+    def widened(item: Estimate) -> Estimate:
+        if item.name not in OF_THE_UNIT or item.value is None:
+            return item
+        wide = _wider(item, (OF_THE_UNIT[item.name] * share,))
+        return replace(wide, reason=item.reason + why)
+
+    return replace(noise, estimates=tuple(map(widened, noise.estimates)))
+
+
+def with_gains(colour: StageResult, noise: StageResult) -> StageResult:
+    """Return the efficiencies with the uncertainty of the gains that photon transfer found.
+
+    Pictures show gain times efficiency, relative to green.
+    """
+    gains = _estimate(noise, 'response_gains')
+    if gains is None or gains.std is None:
+        return colour
+    pairs = zip(_numbers(gains.value), _numbers(gains.std), strict=True)
+    red, green, blue = (std / abs(value) for value, std in pairs)
+    ]
+    red, green, blue = relative
+    added = (math.hypot(red, green), 0.0, math.hypot(blue, green))
+
+    def widened(item: Estimate) -> Estimate:
+        return _wider(item, added) if item.name == 'quantum_efficiency' else item
+
+    return replace(colour, estimates=tuple(map(widened, colour.estimates)))
