@@ -19,8 +19,9 @@ from diffphyscam_ros.calibration.projection import parameter_names, project, rot
 
 Array = npt.NDArray[np.float64]
 
-HUBER = 2.5
-"""Residuals beyond this many standard deviations pull less than by their square."""
+HUBER = 3.0
+"""Residuals beyond this many standard deviations pull less than by their square: single corners
+that are wrong, not the many of a bent board, which should count as they would by least squares."""
 
 _STEPS = 60
 

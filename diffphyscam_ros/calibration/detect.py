@@ -10,15 +10,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from diffphyscam_ros.calibration.board_map import map_board
 from diffphyscam_ros.calibration.board_view import BoardView
 from diffphyscam_ros.calibration.grey import to_byte_grey, to_grey
 from diffphyscam_ros.calibration.markers import find_markers, marker_bits
+from diffphyscam_ros.calibration.saddle_fit import fit_saddles
 from diffphyscam_ros.calibration.strays import without_strays
 from diffphyscam_ros.calibration.tag_edges import refine_squares
 from diffphyscam_ros.calibration.targets import GRIDS, Target
 from diffphyscam_ros.calibration.view_quality import measure_quality
 
-VERSION = 4
+VERSION = 5
 """Changes whenever the same picture may give other corners: detections in caches are then old."""
 
 LONG_SIDE = 1200
@@ -32,6 +34,9 @@ FEW_MARKERS = 6
 
 LARGE_MARKER = 20.0
 """px, the side of a marker that tells a chessboard's corner alone."""
+
+RUN_AWAY = 1.0
+"""px from where its neighbours have it, and five times the median, from which a corner is lost."""
 
 FEWEST_MARKED = 6
 """Corners that a view of a board with markers needs."""
@@ -81,6 +86,10 @@ def detect_board(
     if target.has_markers:
         keep = without_strays(target.object_points()[ids, :2], points)
         ids, points = ids[keep], points[keep]
+    if target.kind in SADDLES:
+        ids, points = _fitted(grey, target, ids, points)
+        if not _spans_plane(ids, target):
+            return None
     full_scale = full_scale or float(np.iinfo(grey.dtype).max)
     view = BoardView.of(target, ids, points, size, name)
     quality = measure_quality(grey, view, target, full_scale)
@@ -100,6 +109,37 @@ def _smaller(grey: Bytes) -> tuple[Bytes, float]:
 def _enlarged(points: npt.NDArray[Any], scale: float) -> npt.NDArray[np.float32]:
     """Return points of the smaller picture in the large one; pixel centres are whole."""
     return ((np.asarray(points, np.float64).reshape(-1, 2) + 0.5) / scale - 0.5).astype(np.float32)
+
+
+def _fitted(
+    grey: npt.NDArray[Any],
+    target: Target,
+    ids: npt.NDArray[np.int64],
+    points: npt.NDArray[np.float64],
+) -> Found:
+    """Return corners at the saddles of a picture of the board, those that are none left out."""
+    plane = target.object_points()[ids, :2]
+    lines = map_board(plane, points)
+    if lines is None:
+        return ids, points
+    # One that ran away begins again where its neighbours have it.
+    away = np.linalg.norm(points - lines.places, axis=1)
+    lost = away > max(RUN_AWAY, 5.0 * float(np.median(away)))
+    start = np.where(lost[:, None], lines.places, points)
+    found = fit_saddles(grey, start, lines, _clearance(target) * lines.scale)
+    keep = found.good | ~lost
+    return ids[keep], found.points[keep]
+
+
+def _clearance(target: Target) -> float:
+    """Return how far from a corner no other edge of the board is, most of it, m."""
+    if target.kind == 'chessboard':
+        return 0.45 * target.square_size
+    if target.kind == 'charuco':
+        return 0.45 * (target.square_size - target.marker_size)
+    cells = marker_bits(target.dictionary) + 2 * target.border_bits
+    border = target.border_bits / cells * target.marker_size
+    return 0.85 * min(target.square_size - target.marker_size, border)
 
 
 def refine_saddles(
