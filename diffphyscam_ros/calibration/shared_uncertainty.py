@@ -78,8 +78,6 @@ def with_gains(colour: StageResult, noise: StageResult) -> StageResult:
         return colour
     pairs = zip(_numbers(gains.value), _numbers(gains.std), strict=True)
     red, green, blue = (std / abs(value) for value, std in pairs)
-    ]
-    red, green, blue = relative
     added = (math.hypot(red, green), 0.0, math.hypot(blue, green))
 
     def widened(item: Estimate) -> Estimate:
