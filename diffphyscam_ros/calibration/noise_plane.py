@@ -128,7 +128,8 @@ def measure_plane(
             'the noise below it'
         )
     times = np.array([run.time if run.time else np.nan for run in runs])
-    signal = mean - black - np.where(np.isfinite(times), rate * np.nan_to_num(times), 0.0)
+    heat = np.where(np.isfinite(times), rate * np.nan_to_num(times), 0.0)
+    signal = mean - black - heat
     refusal = _check_times(runs, usable, times, signal, messages)
     if refusal:
         return PlaneNoise(name, refusal)
@@ -159,7 +160,7 @@ def measure_plane(
         )
     dark_times = len({run.time for run, good in zip(runs, good_dark, strict=True) if good})
     patterns = _patterns(
-        runs, index, encoding, curve, (usable | good_dark) & paired, signal, variance, line,
+        runs, index, encoding, curve, (usable | good_dark) & paired, signal, heat, variance, line,
         dark_times if np.isfinite(times[good_dark]).all() else 0,
     )  # fmt: skip
     plot = {
@@ -265,6 +266,7 @@ def _patterns(
     curve: LightCurve,
     chosen: Array,
     signal: Array,
+    heat: Array,
     variance: Array,
     line: TransferLine,
     dark_times: int,
@@ -283,5 +285,7 @@ def _patterns(
     times = None
     if dark_times > 1 and all(runs[i].time for i in picked):
         times = np.array([runs[i].time for i in picked], np.float64)
+    else:  # the fit has no term for what grows with time
+        pictures = [item - heat[i] for item, i in zip(pictures, picked, strict=True)]
     frames = np.array([runs[i].frames for i in picked], np.float64)
     return fit_patterns(pictures, light, times, variance[picked], frames, line.gain, has_dark)
