@@ -120,7 +120,7 @@ def _clamp(x, low, high):
 
 
 @kernel(fastmath=True)
-def _choose_levels(s, n):
+def choose_levels(s, n):
     """Fill LEVEL and SHARE from the footprint of a pixel; WIDTH and HEIGHT are the finest's."""
     for i in range(BLOCK):
         width, height = np.float32(n[WIDTH + i]), np.float32(n[HEIGHT + i])
@@ -134,7 +134,7 @@ def _choose_levels(s, n):
 
 
 @kernel(fastmath=True)
-def _place_texels(s, n):
+def place_texels(s, n):
     """Fill PLACE and their SHARE: the four texels around (U, V) of one repeating level."""
     for i in range(BLOCK):
         width, height = n[WIDTH + i], n[HEIGHT + i]
@@ -213,7 +213,7 @@ def sample_textures(s, n, count, flags, column, items, atlas, levels, counts):
         n[WIDTH + i] = levels[texture, 0, 1]
         n[HEIGHT + i] = levels[texture, 0, 2]
         n[LAST_LEVEL + i] = counts[texture] - 1
-    _choose_levels(s, n)
+    choose_levels(s, n)
     mixed = False
     for step in range(2):
         for i in range(count):
@@ -223,7 +223,7 @@ def sample_textures(s, n, count, flags, column, items, atlas, levels, counts):
             n[WIDTH + i] = levels[texture, level, 1]
             n[HEIGHT + i] = levels[texture, level, 2]
             mixed = mixed or s[SHARE + i] > ZERO
-        _place_texels(s, n)
+        place_texels(s, n)
         if step == 0:
             _fetch_texels(s, n, count, atlas)
             if not mixed:

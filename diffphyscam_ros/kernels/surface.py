@@ -86,7 +86,7 @@ THIRD = np.float32(1.0 / 3.0)
 
 
 @kernel(fastmath=True)
-def _locate(s, n, count, faces, face_instance, camera):
+def locate(s, n, count, faces, face_instance, camera):
     """Fill ITEM, CORNER and the corners' coordinates from TRIANGLE."""
     for i in range(count):
         face = np.uint32(n[TRIANGLE + i])
@@ -101,7 +101,7 @@ def _locate(s, n, count, faces, face_instance, camera):
 
 
 @kernel(fastmath=True)
-def _intersect(s, step_x, step_y):
+def intersect(s, step_x, step_y):
     """Fill WEIGHT, ACROSS, DOWN, DEPTH and FACING.
 
     :param step_x, step_y: 1/fx and 1/fy, the ray's change from a pixel to the next.
@@ -154,7 +154,7 @@ def _intersect(s, step_x, step_y):
 
 
 @kernel(fastmath=True)
-def _read_materials(s, n, count, factors, flags, colors):
+def read_materials(s, n, count, factors, flags, colors):
     """Fill BASE, METALLIC, ROUGHNESS, ALPHA and, with the emitted light, OUT; return the bits."""
     uses = 0
     for i in range(count):
@@ -183,7 +183,7 @@ def _read_materials(s, n, count, factors, flags, colors):
 
 
 @kernel(fastmath=True)
-def _mix_normals(s, n, count, flags, normals, rotate):
+def mix_normals(s, n, count, flags, normals, rotate):
     """Fill NORMAL with the interpolated normals in the optical frame, of any length."""
     for i in range(count):
         k = np.uint32(n[ITEM + i])
@@ -207,7 +207,7 @@ def _mix_normals(s, n, count, flags, normals, rotate):
 
 
 @kernel(fastmath=True)
-def _finish_normals(s):
+def finish_normals(s):
     """Make NORMAL unit, and FLIP the sign that turns it to the viewer's side."""
     for i in range(BLOCK):
         x, y, z = s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i]
@@ -222,7 +222,7 @@ def _finish_normals(s):
 
 
 @kernel(fastmath=True)
-def _mix_uvs(s, n, count, uvs):
+def mix_uvs(s, n, count, uvs):
     """Fill U, V and their changes to the right and down."""
     for i in range(count):
         a, b, c = (
@@ -276,7 +276,7 @@ def _map_normal(nx, ny, nz, texel, bend, e1, e2, du1, dv1, du2, dv2):
 
 
 @kernel(fastmath=True)
-def _map_normals(s, n, count, factors, flags, uvs):
+def map_normals(s, n, count, factors, flags, uvs):
     """Turn NORMAL by TEXEL where there is a normal texture."""
     for i in range(count):
         item = np.uint32(n[ITEM + i])
@@ -349,13 +349,13 @@ def gather_surface(
     """
     faces, face_instance, camera, normals, uvs, colors = geometry
     factors, flags, atlas, levels, counts = materials
-    _locate(s, n, count, faces, face_instance, camera)
-    _intersect(s, step_x, step_y)
-    uses = _read_materials(s, n, count, factors, flags, colors)
-    _mix_normals(s, n, count, flags, normals, rotate)
-    _finish_normals(s)
+    locate(s, n, count, faces, face_instance, camera)
+    intersect(s, step_x, step_y)
+    uses = read_materials(s, n, count, factors, flags, colors)
+    mix_normals(s, n, count, flags, normals, rotate)
+    finish_normals(s)
     if (uses & USES_TEXTURE) != 0:
-        _mix_uvs(s, n, count, uvs)
+        mix_uvs(s, n, count, uvs)
     if (uses & USES_BASE) != 0:
         sample_textures(s, n, count, flags, TEXTURE_BASE, ITEM, atlas, levels, counts)
         for i in range(count):
@@ -372,7 +372,7 @@ def gather_surface(
                 s[ROUGHNESS + i] *= s[TEXEL_G + i]
     if (uses & USES_NORMAL) != 0:
         sample_textures(s, n, count, flags, TEXTURE_NORMAL, ITEM, atlas, levels, counts)
-        _map_normals(s, n, count, factors, flags, uvs)
+        map_normals(s, n, count, factors, flags, uvs)
     if (uses & USES_EMISSIVE) != 0:
         sample_textures(s, n, count, flags, TEXTURE_EMISSIVE, ITEM, atlas, levels, counts)
         for i in range(count):
