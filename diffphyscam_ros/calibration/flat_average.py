@@ -19,6 +19,9 @@ BLOCKS = 40
 SATURATED = 1e-3
 """Share of a frame's values at full scale above which it is left out."""
 
+FEWEST_STEPS = 50.0
+"""Of the converter, from digital 0 to the darkest tenth of a picture of a curved response."""
+
 
 @dataclass(frozen=True)
 class FlatAverage:
@@ -71,6 +74,9 @@ def gather_flats(frames: Iterable[RecordedFrame], sensor: SensorModel) -> FlatAv
         planes = _lights(values, frame.encoding, curves)
         if _full(planes, curves, sensor, frame):
             skipped['saturated (photosites are full)'] += 1
+            continue
+        if not curves[0].linear and _coarse(values, frame.full_scale):
+            skipped['too dark for the steps of their values'] += 1
             continue
         light = np.mean(planes, axis=0)
         bags[frame.bag] = None
@@ -127,6 +133,14 @@ def _lights(values: Array, encoding: str, curves: list[LightCurve]) -> list[Arra
     return [
         curve.light(plane).astype(np.float64) for curve, plane in zip(curves, planes, strict=True)
     ]
+
+
+def _coarse(values: Array, full_scale: float) -> bool:
+    """Return whether the steps of the values are large in the darker parts of a picture.
+
+    A curved response may leave less noise there than would make rounding average out.
+    """
+    return float(np.quantile(values[::4, ::4], 0.1)) < FEWEST_STEPS / full_scale
 
 
 def _full(

@@ -32,6 +32,10 @@ CLIPPED = 2e-3
 BENT = 0.35
 """Logarithm by which the slope of a response may change over four deviations of the noise."""
 
+COARSE = 0.09 + 1.0 / 12.0
+"""Temporal variance, in squared steps of the converter, below which the means of a curved response
+are not used: with noise of 0.3 steps rounding displaces them by up to 0.05 steps."""
+
 UPPER = 0.9
 """Of saturation: the brightest pixels of a fitted level are at most there."""
 
@@ -90,7 +94,11 @@ def measure_plane(
     if not curve.linear:  # of single frames, too
         mean = np.where([run.frames > 1 for run in runs], mean, curve.light(values))
     variance = np.array([level.light[1] for level in levels])
-    bent = _bent(curve, values, np.array([level.variance for level in levels]))
+    shaken = np.array([level.variance for level in levels])
+    bent = _bent(curve, values, shaken)
+    coarse = np.zeros(len(levels), bool)
+    if not curve.linear:
+        coarse = np.nan_to_num(shaken, nan=np.inf) < COARSE * step**2
     freedom = np.array([level.freedom for level in levels])
     dark = np.array([run.role == 'dark' for run in runs])
     low = np.array([level.low for level in levels]) > CLIPPED
@@ -105,7 +113,7 @@ def measure_plane(
         high[np.flatnonzero(flat)[at_end]] = True
     end = 1.0 if full is None else full
     brightest = curve.light(np.array([level.brightest for level in levels]))
-    usable = flat & ~high & ~low & ~bent & (brightest <= UPPER * end)
+    usable = flat & ~high & ~low & ~bent & ~coarse & (brightest <= UPPER * end)
     if not usable.any():
         why = 'saturated' if high[flat].all() else 'saturated or too dark'
         return PlaneNoise(
@@ -113,8 +121,13 @@ def measure_plane(
             f'all flat frames are {why} ({name}): record levels between 5 % and 90 % of '
             'saturation, by shorter exposures or less light',
         )
+    if (coarse & ~low).any():
+        messages.append(
+            f'{name}: {int((coarse & ~low).sum())} dark levels are not used: where the response '
+            'is that flat the steps of the converter hide the noise; record with more bits'
+        )
     clipped = bool((dark & low).any())
-    good_dark = dark & ~low & ~high & ~bent
+    good_dark = dark & ~low & ~high & ~bent & ~coarse
     if (dark & bent).any():
         messages.append(
             f'{name}: within the noise of darkness the response is not straight: dark frames are '
