@@ -28,6 +28,8 @@ from diffphyscam_ros.kernels.scratch import (
     BASE_R,
     BLOCK,
     DEPTH,
+    IRRADIANCE,
+    LEAN,
     LIT,
     METALLIC,
     N_DOT_V,
@@ -40,6 +42,7 @@ from diffphyscam_ros.kernels.scratch import (
     PIXEL,
     PLACE_A,
     PLACE_B,
+    POSITION,
     RAY_X,
     RAY_Y,
     ROUGHNESS,
@@ -58,7 +61,6 @@ DIELECTRIC = np.float32(0.04)
 MIN_ROUGHNESS = np.float32(0.045)
 MIN_N_DOT_V = np.float32(1e-4)
 MIN_SQUARE = np.float32(1e-20)
-SMALL_SMOOTHNESS = np.float32(1e-8)
 SMALL_SEEN = np.float32(1e-6)
 OCCLUSION_SLOPE = np.float32(-16.0)
 MIRRORED_0 = np.float32(0.02805336)
@@ -160,22 +162,43 @@ def add_light(s, lights, light):
 
 
 @kernel(fastmath=True)
-def add_diffuse_environment(s, quadratic):
-    """Add the diffuse reflection of the environment: irradiance as a quadratic in the normal.
+def keep_irradiance(s, polynomial):
+    """Copy the irradiance to where a loop over the block knows that nobody else writes.
 
-    :param quadratic: (9, 3) float32, factors of 1, x, y, z, xy, yz, xz, x² − y², z².
+    :param polynomial: (31, 3) float32 in the order of ``scene/irradiance.py``.
     """
     for channel in range(3):
+        for number in range(31):
+            s[IRRADIANCE + 31 * channel + number] = polynomial[number, channel]
+
+
+@kernel(fastmath=True)
+def add_diffuse_environment(s):
+    """Add the diffuse reflection of the environment: irradiance of degree 6 in the normal."""
+    for channel in range(3):
         base, out = BASE_R + channel * BLOCK, OUT_R + channel * BLOCK
-        k0, k1, k2 = quadratic[0, channel], quadratic[1, channel], quadratic[2, channel]
-        k3, k4, k5 = quadratic[3, channel], quadratic[4, channel], quadratic[5, channel]
-        k6, k7, k8 = quadratic[6, channel], quadratic[7, channel], quadratic[8, channel]
+        c = IRRADIANCE + 31 * channel
         for i in range(BLOCK):
             x, y, z = s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i]
-            light = k0 + k1 * x + k2 * y + k3 * z + k4 * x * y + k5 * y * z + k6 * x * z
-            light = max(light + k7 * (x * x - y * y) + k8 * z * z, ZERO)
-            c, metal, albedo = s[N_DOT_V + i], s[METALLIC + i], s[base + i]
-            mirrored = MIRRORED_0 + c * (MIRRORED_1 + c * (MIRRORED_2 + c * MIRRORED_3))
+            x2 = x * x
+            x3, x4 = x2 * x, x2 * x2
+            x5, x6 = x4 * x, x4 * x2
+            # Rising powers of z, in each of them rising powers of y.
+            light = s[c + 28] * x + s[c + 29] * y + s[c + 30] * z
+            light = s[c + 25] * x2 + y * (s[c + 26] * x + y * s[c + 27]) + z * light
+            part = s[c + 22] * x2 + y * (s[c + 23] * x + y * s[c + 24])
+            light = s[c + 21] * x3 + y * part + z * light
+            part = s[c + 18] * x2 + y * (s[c + 19] * x + y * s[c + 20])
+            light = s[c + 16] * x4 + y * (s[c + 17] * x3 + y * part) + z * light
+            part = s[c + 13] * x2 + y * (s[c + 14] * x + y * s[c + 15])
+            part = s[c + 11] * x4 + y * (s[c + 12] * x3 + y * part)
+            light = s[c + 10] * x5 + y * part + z * light
+            part = s[c + 7] * x2 + y * (s[c + 8] * x + y * s[c + 9])
+            part = s[c + 5] * x4 + y * (s[c + 6] * x3 + y * part)
+            light = s[c + 3] * x6 + y * (s[c + 4] * x5 + y * part) + z * light
+            light = max(light + s[c] * x + s[c + 1] * y + s[c + 2] * z, ZERO)
+            n_v, metal, albedo = s[N_DOT_V + i], s[METALLIC + i], s[base + i]
+            mirrored = MIRRORED_0 + n_v * (MIRRORED_1 + n_v * (MIRRORED_2 + n_v * MIRRORED_3))
             f0 = DIELECTRIC + (albedo - DIELECTRIC) * metal
             kept = (ONE - metal) * (ONE - f0) * (ONE - mirrored)
             s[out + i] += albedo * kept * light * INVERSE_PI * s[SEEN + i]
@@ -183,14 +206,12 @@ def add_diffuse_environment(s, quadratic):
 
 @kernel(fastmath=True)
 def aim_reflection(s):
-    """Fill AIM with the dominant direction of the mirrored light."""
+    """Fill AIM with the direction from which most of the mirrored light comes, by LEAN."""
     for i in range(BLOCK):
         nx, ny, nz = s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i]
         vx, vy, vz = s[VIEW_X + i], s[VIEW_Y + i], s[VIEW_Z + i]
         twice = TWO * (nx * vx + ny * vy + nz * vz)
-        rough = min(max(s[ROUGHNESS + i], ZERO), ONE)
-        smooth = ONE - rough * rough
-        lean = smooth * (math.sqrt(max(smooth, SMALL_SMOOTHNESS)) + ONE - smooth)
+        lean = s[LEAN + i]
         s[AIM_X + i] = nx + (twice * nx - vx - nx) * lean
         s[AIM_Y + i] = ny + (twice * ny - vy - ny) * lean
         s[AIM_Z + i] = nz + (twice * nz - vz - nz) * lean
@@ -198,9 +219,9 @@ def aim_reflection(s):
 
 @kernel(fastmath=True)
 def weigh_reflection(s, n, count, table):
-    """Fill SPECULAR with the split-sum weight F0·scale + bias.
+    """Fill SPECULAR with the split-sum weight F0·scale + bias, and LEAN and POSITION.
 
-    :param table: (n, n, 2) float32, scale and bias at √(n·v) (rows) and roughness (columns).
+    :param table: (n, n, 4) float32, ``environment_table`` of ``render/reflectance.py``.
     """
     side = np.int32(table.shape[0])
     last = np.float32(side - 1)
@@ -228,6 +249,18 @@ def weigh_reflection(s, n, count, table):
             + w01 * table[j, k + 1, 1]
             + w10 * table[j + 1, k, 1]
             + w11 * table[j + 1, k + 1, 1]
+        )
+        s[LEAN + i] = (
+            w00 * table[j, k, 2]
+            + w01 * table[j, k + 1, 2]
+            + w10 * table[j + 1, k, 2]
+            + w11 * table[j + 1, k + 1, 2]
+        )
+        s[POSITION + i] = (
+            w00 * table[j, k, 3]
+            + w01 * table[j, k + 1, 3]
+            + w10 * table[j + 1, k, 3]
+            + w11 * table[j + 1, k + 1, 3]
         )
     for i in range(BLOCK):
         scale, bias, metal = s[SPECULAR_R + i], s[SPECULAR_G + i], s[METALLIC + i]
@@ -266,7 +299,7 @@ def add_mirrored_environment(s, n, count, glossy, size, levels, intensity):
     """
     last = np.float32(levels - 1)
     for i in range(count):
-        position = min(max(s[ROUGHNESS + i], ZERO), ONE) * last
+        position = min(max(s[POSITION + i], ZERO), ONE) * last
         level = min(max(np.int32(position), 0), levels - 2)
         share = position - np.float32(level)
         red, green, blue = four_pixels(s, n, i, glossy, level * size)

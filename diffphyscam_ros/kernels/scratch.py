@@ -37,7 +37,9 @@ TEXEL_A = 60 * BLOCK
 ALPHA = 61 * BLOCK  # 1 where the material is opaque
 SEEN = 62 * BLOCK  # share of the environment that reaches the point
 LIT = 63 * BLOCK  # share of the light at hand that reaches it
-FLOATS = 64 * BLOCK
+LEAN, POSITION = 64 * BLOCK, 65 * BLOCK  # of the lobe that mirrors the environment
+IRRADIANCE = 66 * BLOCK  # 31 numbers for each colour, not by the pixel
+FLOATS = 67 * BLOCK
 
 PIXEL, TRIANGLE, ITEM = 0 * BLOCK, 1 * BLOCK, 2 * BLOCK
 CORNER_A, CORNER_B, CORNER_C = 3 * BLOCK, 4 * BLOCK, 5 * BLOCK  # numbers of vertices

@@ -17,6 +17,7 @@ from diffphyscam_ros.kernels.lighting import (
     add_uniform_environment,
     aim_reflection,
     face_viewer,
+    keep_irradiance,
     occlude_reflection,
     read_light_visibility,
     see_sky,
@@ -114,10 +115,10 @@ def _shade_block(
             read_light_visibility(s, n, count, light_visibility, k)
         add_light(s, lights, k)
     if has_environment:
-        quadratic, glossy, glossy_shape, _, _ = environment
+        _, glossy, glossy_shape, _, _ = environment
         if has_sky_visibility:
             see_sky(s, n, count, sky_visibility)
-        add_diffuse_environment(s, quadratic)
+        add_diffuse_environment(s)
         weigh_reflection(s, n, count, table)
         if has_sky_visibility or (uses & USES_OCCLUSION) != 0:
             occlude_reflection(s)
@@ -175,7 +176,7 @@ def shade(
     :param lights: (L, 14) float32 in the optical frame, see ``render/lights.py``.
     :param visibility: of lights (L, H·W) uint8 and whether that is to be used, of the environment
         (H·W,) uint8 and whether that is to be used; 255 = all of it arrives.
-    :param environment: irradiance quadratic (9, 3), prefiltered pictures (L·h·w, 3) and their
+    :param environment: irradiance (31, 3), prefiltered pictures (L·h·w, 3) and their
         shape (L, h, w), the picture itself (H·W, 3) and its shape (H, W): float32 and int64.
     :param turn: (3, 3) float32, optical frame to the environment's.
     :param background: (3,) float32 where nothing is hit and the environment is not shown.
@@ -184,11 +185,12 @@ def shade(
     :param alpha: (H·W,) float32, out where ``has_alpha``: what the pixel keeps from those behind;
         1 where nothing was hit.
     """
-    _, _, _, picture, picture_shape = environment
+    irradiance, _, _, picture, picture_shape = environment
     step_x, step_y = np.float32(1.0 / pinhole[0]), np.float32(1.0 / pinhole[1])
     cx, cy = np.float32(pinhole[2]), np.float32(pinhole[3])
     for task in prange(order.shape[0]):
         s, n = np.zeros(FLOATS, np.float32), np.zeros(INTEGERS, np.int32)
+        keep_irradiance(s, irradiance)
         missed, empty = np.zeros(FLOATS, np.float32), np.zeros(INTEGERS, np.int32)
         count = 0
         misses = 0

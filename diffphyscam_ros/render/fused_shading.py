@@ -15,10 +15,10 @@ from diffphyscam_ros.kernels.schedule import spread_order
 from diffphyscam_ros.render.frame import Frame
 from diffphyscam_ros.render.geometry import Geometry
 from diffphyscam_ros.render.interpolation import normal_matrices
-from diffphyscam_ros.render.lighting import Illumination, irradiance_polynomial
+from diffphyscam_ros.render.lighting import Illumination, turned_irradiance
 from diffphyscam_ros.render.materials import Materials
 from diffphyscam_ros.render.radiance import Radiance
-from diffphyscam_ros.render.reflectance import split_sum_table
+from diffphyscam_ros.render.reflectance import environment_table
 from diffphyscam_ros.render.shading import Shaded
 
 ALL_SEEN = np.full((1, 1), 255, np.uint8)
@@ -68,10 +68,10 @@ def environment_arrays(illumination: Illumination) -> tuple[npt.NDArray[Any], ..
     maps = illumination.maps
     if maps is None:
         black = np.zeros((2, 3), np.float32)
-        irradiance = np.zeros((9, 3), np.float32)
+        irradiance = np.zeros((31, 3), np.float32)
         return irradiance, black, np.array([2, 1, 1]), black[:1], np.array([1, 1])
     return (
-        irradiance_polynomial(maps, illumination.turn, illumination.intensity).numpy(),
+        turned_irradiance(maps, illumination.turn, illumination.intensity).numpy(),
         maps.glossy.detach().reshape(-1, 3).numpy(),
         np.array(maps.glossy.shape[:3]),
         maps.picture.detach().reshape(-1, 3).numpy(),
@@ -107,7 +107,7 @@ def shade_fused(
         visibility_arrays(illumination),
         illumination.maps is not None,
         environment_arrays(illumination),
-        split_sum_table().numpy(),
+        environment_table().numpy(),
         np.ascontiguousarray(illumination.turn.detach().numpy()),
         np.float32(illumination.intensity),
         background is None and illumination.maps is not None,

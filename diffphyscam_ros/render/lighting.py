@@ -11,11 +11,11 @@ import torch
 
 from diffphyscam_ros.render.cache import needs_grad
 from diffphyscam_ros.render.lights import light_tensors
-from diffphyscam_ros.scene.environment import irradiance_sh, prefilter
-from diffphyscam_ros.scene.spherical_harmonics import basis
+from diffphyscam_ros.scene.environment import irradiance, prefilter
+from diffphyscam_ros.scene.irradiance import monomials
 from diffphyscam_ros.scene.types import Environment, Scene
 
-GLOSSY_LEVELS = 8
+GLOSSY_LEVELS = 10
 GLOSSY_HEIGHT = 128  # rows at most; fewer where the picture has fewer
 
 
@@ -23,8 +23,8 @@ GLOSSY_HEIGHT = 128  # rows at most; fewer where the picture has fewer
 class EnvironmentMaps:
     """An environment ready for shading, before its rotation and intensity.
 
-    :param irradiance: (9, 3) harmonics.
-    :param glossy: (L, h, 2h, 3) prefiltered for roughness 0 … 1.
+    :param irradiance: (31, 3) polynomial of the normal (``scene/irradiance.py``).
+    :param glossy: (L, h, 2h, 3) prefiltered for roughness 0 … 1 (``scene/prefilter.py``).
     :param picture: (H, W, 3) as it is seen directly.
     """
 
@@ -83,7 +83,7 @@ def pack_environment(
         height = min(max(picture.shape[0], 4), GLOSSY_HEIGHT)
         glossy = prefilter(plain, GLOSSY_LEVELS, height)
     return EnvironmentMaps(
-        irradiance_sh(plain).to(dtype),
+        irradiance(plain).to(dtype),
         glossy.to(dtype).contiguous(),
         picture.to(dtype).contiguous(),
     )
@@ -96,33 +96,24 @@ def environment_turn(rotation: float, camera_to_world: torch.Tensor) -> torch.Te
     return back.to(camera_to_world.device, camera_to_world.dtype) @ camera_to_world[:3, :3]
 
 
-def _polynomials(directions: torch.Tensor) -> torch.Tensor:
-    """Return (..., 9): 1, x, y, z, xy, yz, xz, x² − y², z²."""
-    x, y, z = directions.unbind(-1)
-    return torch.stack(
-        [torch.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, z * z], dim=-1
-    )
-
-
 @functools.lru_cache(maxsize=1)
 def _probes() -> tuple[torch.Tensor, torch.Tensor]:
-    """Return 26 unit directions (26, 3) and the pseudo-inverse (9, 26) of their polynomials."""
-    grid = torch.cartesian_prod(*[torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)] * 3)
-    directions = torch.nn.functional.normalize(grid[grid.abs().sum(-1) > 0], dim=-1)
-    return directions, torch.linalg.pinv(_polynomials(directions))
+    """Return 96 unit directions (96, 3) and the pseudo-inverse (31, 96) of their monomials."""
+    number = torch.arange(96, dtype=torch.float64) + 0.5
+    z, turn = 1.0 - number / 48.0, number * (math.pi * (3.0 - math.sqrt(5.0)))  # a golden spiral
+    across = (1.0 - z * z).sqrt()
+    directions = torch.stack([across * turn.cos(), across * turn.sin(), z], dim=-1)
+    return directions, torch.linalg.pinv(monomials(directions))
 
 
-def irradiance_polynomial(
-    maps: EnvironmentMaps, turn: torch.Tensor, intensity: float
-) -> torch.Tensor:
-    """Return (9, 3) float32 factors of 1, x, y, z, xy, yz, xz, x² − y², z² of the normal.
+def turned_irradiance(maps: EnvironmentMaps, turn: torch.Tensor, intensity: float) -> torch.Tensor:
+    """Return the irradiance (31, 3) float32 as a polynomial of the normal in the optical frame.
 
-    Nine harmonics span the same functions on the sphere as these polynomials, so a fit at a few
-    directions is exact; taking them in the optical frame includes the camera's rotation.
+    Turning maps these polynomials on themselves, so a fit at a few directions is exact.
     """
     directions, inverse = _probes()
     turned = _product(directions, turn.double().cpu().T)
-    seen = _product(basis(turned), maps.irradiance.double().cpu())
+    seen = _product(monomials(turned), maps.irradiance.double().cpu())
     return (_product(inverse, seen) * intensity).to(torch.float32)
 
 

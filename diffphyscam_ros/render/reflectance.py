@@ -8,11 +8,16 @@ Colours and vectors are (3, P), components first; all else is (P,).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 import functools
 import math
 
 import numpy as np
+import numpy.typing as npt
 import torch
+
+from diffphyscam_ros.render.environment_lobe import LEAN, WIDTH
+from diffphyscam_ros.scene.prefilter import blur_position
 
 DIELECTRIC = 0.04
 MIN_ROUGHNESS = 0.045  # below it the highlight is narrower than float32 resolves
@@ -66,15 +71,18 @@ def diffuse_environment_share(
 
 
 @functools.lru_cache(maxsize=1)
-def split_sum_table() -> torch.Tensor:
-    """Return (n, n, 2) float32: scale and bias of F0 under uniform light, by integration.
+def environment_table() -> torch.Tensor:
+    """Return (n, n, 4) float32: how a surface mirrors an environment, by integration.
 
-    Rows are √(n·v) from 0 to 1, columns roughness from 0 to 1. Karis, "Real Shading in Unreal
-    Engine 4", SIGGRAPH 2013 course, with the separable Smith term of glTF. Importance sampled:
-    64 × 64 strata of the half vector's distribution for each entry.
+    Rows are √(n·v) from 0 to 1, columns roughness from 0 to 1. The first two numbers are scale and
+    bias of F0 under uniform light (Karis, "Real Shading in Unreal Engine 4", SIGGRAPH 2013 course,
+    with the separable Smith term of glTF), importance sampled by 64 × 64 strata of the half
+    vector's distribution. The others say into which prefiltered picture to look, and where
+    (``render/environment_lobe.py``): the lean from the normal (0) to the mirrored view (1), and
+    the position between the pictures (:func:`diffphyscam_ros.scene.prefilter.blur_position`).
     """
     strata = (np.arange(64) + 0.5) / 64
-    table = np.empty((TABLE_SIZE, TABLE_SIZE, 2), np.float32)
+    table = np.empty((TABLE_SIZE, TABLE_SIZE, 4), np.float32)
     n_dot_v = np.maximum(np.linspace(0.0, 1.0, TABLE_SIZE) ** 2, MIN_N_DOT_V)[:, None, None]
     sine = np.sqrt(1.0 - n_dot_v * n_dot_v)
     x, angle = strata[:, None], np.pi * strata  # the lobe is symmetric: half a turn is enough
@@ -90,45 +98,57 @@ def split_sum_table() -> torch.Tensor:
         grazing = (1.0 - np.minimum(v_dot_h, 1.0)) ** 5
         table[:, column, 0] = (weight * (1.0 - grazing)).mean(axis=(1, 2))
         table[:, column, 1] = (weight * grazing).mean(axis=(1, 2))
+    table[..., 2] = _enlarged(LEAN)
+    width = torch.from_numpy(_enlarged(WIDTH) * np.linspace(0.0, 1.0, TABLE_SIZE))
+    table[..., 3] = blur_position(width).numpy()
     return torch.from_numpy(table)
 
 
-def dominant_direction(
-    normal: torch.Tensor, view: torch.Tensor, roughness: torch.Tensor
-) -> torch.Tensor:
-    """Return where most of the mirrored light comes from, (3, P), of any length.
-
-    The wider the lobe, the more it leans from the mirrored view to the normal (Lagarde and de
-    Rousiers, "Moving Frostbite to Physically Based Rendering", SIGGRAPH 2014 course).
-    """
-    mirrored = 2.0 * (normal * view).sum(0) * normal - view
-    smooth = 1.0 - roughness.clamp(0.0, 1.0) ** 2
-    # The square root's slope at 0 is infinite; a little more than 0 changes nothing visible.
-    lean = smooth * (smooth.clamp_min(1e-8).sqrt() + 1.0 - smooth)
-    return normal + (mirrored - normal) * lean
+def _enlarged(values: tuple[tuple[float, ...], ...]) -> npt.NDArray[np.float64]:
+    """Return a table over [0, 1]² as one of ``TABLE_SIZE`` rows and columns, bilinear."""
+    table = np.array(values)
+    fine, coarse = np.linspace(0.0, 1.0, TABLE_SIZE), np.linspace(0.0, 1.0, len(table))
+    rows = np.stack([np.interp(fine, coarse, row) for row in table])
+    return np.stack([np.interp(fine, coarse, column) for column in rows.T], axis=1)
 
 
-def mirrored_environment_share(
-    base_color: torch.Tensor,
-    metallic: torch.Tensor,
-    roughness: torch.Tensor,
-    n_dot_v: torch.Tensor,
-) -> torch.Tensor:
-    """Return the factor (3, P) of the prefiltered environment: F0·scale + bias."""
-    table = split_sum_table().to(base_color.device, base_color.dtype).reshape(-1, 2).T
+@dataclass(frozen=True)
+class EnvironmentLobe:
+    """How P points mirror an environment: the columns of :func:`environment_table`, (P,) each."""
+
+    scale: torch.Tensor
+    bias: torch.Tensor
+    lean: torch.Tensor
+    position: torch.Tensor
+
+
+def environment_lobe(roughness: torch.Tensor, n_dot_v: torch.Tensor) -> EnvironmentLobe:
+    """Look up :func:`environment_table`, bilinear."""
+    table = environment_table().to(roughness.device, roughness.dtype).reshape(-1, 4).T
     last = TABLE_SIZE - 1
     a = n_dot_v.sqrt().clamp_max(1.0) * last
     b = roughness.clamp(0.0, 1.0) * last
     row, column = a.detach().long().clamp(0, last - 1), b.detach().long().clamp(0, last - 1)
     da, db = a - row, b - column
     place = row * TABLE_SIZE + column
-    scale, bias = (
-        (part[place] * (1.0 - db) + part[place + 1] * db) * (1.0 - da)
-        + (part[place + TABLE_SIZE] * (1.0 - db) + part[place + TABLE_SIZE + 1] * db) * da
-        for part in table.contiguous()
+    return EnvironmentLobe(
+        *(
+            (part[place] * (1.0 - db) + part[place + 1] * db) * (1.0 - da)
+            + (part[place + TABLE_SIZE] * (1.0 - db) + part[place + TABLE_SIZE + 1] * db) * da
+            for part in table.contiguous()
+        )
     )
-    share: torch.Tensor = reflectance_at_normal(base_color, metallic) * scale + bias
-    return share
+
+
+def leaning_direction(
+    normal: torch.Tensor, view: torch.Tensor, lean: torch.Tensor
+) -> torch.Tensor:
+    """Return where most of the mirrored light comes from, (3, P), of any length.
+
+    :param lean: (P,) from the normal (0) to the mirrored view (1).
+    """
+    mirrored = 2.0 * (normal * view).sum(0) * normal - view
+    return normal + (mirrored - normal) * lean
 
 
 def mirrored_visibility(
@@ -136,9 +156,9 @@ def mirrored_visibility(
 ) -> torch.Tensor:
     """Return the share (P,) of the mirrored environment where a share ``seen`` of it is seen.
 
-    Lagarde and de Rousiers 2014 (see :func:`dominant_direction`), section 4.10.2: a smooth surface
-    looks where it mirrors, a rough one everywhere. Their exponent 2^(−16·roughness − 1) is that
-    with a perceptual roughness, as it is here. Exactly 1 where all is seen, 0 where nothing is.
+    Lagarde and de Rousiers, "Moving Frostbite to Physically Based Rendering", SIGGRAPH 2014
+    course, section 4.10.2: a smooth surface looks where it mirrors, a rough one everywhere.
+    Exactly 1 where all is seen, 0 where nothing is.
     """
     exponent = torch.exp2(-16.0 * roughness.clamp(0.0, 1.0) - 1.0)
     # Less than nothing cannot be seen; the power's slope at 0 is infinite.

@@ -53,14 +53,19 @@ from diffphyscam_ros.render.materials import (
 from diffphyscam_ros.render.radiance import Radiance
 from diffphyscam_ros.render.reflectance import (
     diffuse_environment_share,
-    dominant_direction,
+    environment_lobe,
+    leaning_direction,
     MIN_N_DOT_V,
-    mirrored_environment_share,
     mirrored_visibility,
     reflect,
+    reflectance_at_normal,
 )
 from diffphyscam_ros.render.textures import sample_texture
-from diffphyscam_ros.scene.environment import environment_radiance, evaluate_sh, prefilter_lookup
+from diffphyscam_ros.scene.environment import (
+    environment_radiance,
+    evaluate_irradiance,
+    prefilter_lookup,
+)
 from diffphyscam_ros.scene.types import Environment
 
 CLOSED = -2  # in place of a triangle's number: this pixel is not drawn to at all
@@ -307,14 +312,15 @@ def _light(
     maps = illumination.maps
     if maps is None:
         return color
-    irradiance = evaluate_sh(maps.irradiance, (illumination.turn @ normal).T).T
+    irradiance = evaluate_irradiance(maps.irradiance, (illumination.turn @ normal).T).T
     diffuse = diffuse_environment_share(paint.base_color, paint.metallic, n_dot_v) * irradiance
-    share = mirrored_environment_share(paint.base_color, paint.metallic, paint.roughness, n_dot_v)
+    lobe = environment_lobe(paint.roughness, n_dot_v)
+    share = reflectance_at_normal(paint.base_color, paint.metallic) * lobe.scale + lobe.bias
     if maps.glossy.shape[1:3] == (1, 1):
         glossy = maps.glossy[0, 0, 0, :, None]
     else:
-        toward = illumination.turn @ dominant_direction(normal, view, paint.roughness)
-        glossy = prefilter_lookup(maps.glossy, toward.T.contiguous(), paint.roughness).T
+        toward = illumination.turn @ leaning_direction(normal, view, lobe.lean)
+        glossy = prefilter_lookup(maps.glossy, toward.T.contiguous(), lobe.position).T
     mirrored = share * glossy
     seen = paint.occlusion
     if illumination.sky_visibility is not None:

@@ -7,8 +7,8 @@ from diffphyscam_ros.scene.colors import linear_to_srgb, srgb_to_linear
 from diffphyscam_ros.scene.environment import (
     constant_environment,
     environment_radiance,
-    evaluate_sh,
-    irradiance_sh,
+    evaluate_irradiance,
+    irradiance,
     load_environment,
     prefilter,
     prefilter_lookup,
@@ -16,6 +16,7 @@ from diffphyscam_ros.scene.environment import (
 from diffphyscam_ros.scene.errors import SceneError, SceneWarning
 from diffphyscam_ros.scene.load import default_light, load_mesh, load_scene
 from diffphyscam_ros.scene.meshes import smooth_normals
+from diffphyscam_ros.scene.prefilter import blur_position
 from diffphyscam_ros.scene.primitives import box, capsule, cylinder, plane, sphere
 from diffphyscam_ros.scene.procedural import checkerboard, checkerboard_target
 from diffphyscam_ros.scene.robot import Joint, Link, Mimic, Robot
@@ -57,6 +58,7 @@ __all__ = [
     'SceneWarning',
     'SpotLight',
     'Texture',
+    'blur_position',
     'box',
     'capsule',
     'checkerboard',
@@ -65,9 +67,9 @@ __all__ = [
     'cylinder',
     'default_light',
     'environment_radiance',
-    'evaluate_sh',
+    'evaluate_irradiance',
     'interpolate_pose',
-    'irradiance_sh',
+    'irradiance',
     'linear_to_srgb',
     'load_environment',
     'load_mesh',

@@ -17,25 +17,27 @@ import torch
 
 from diffphyscam_ros.scene.errors import SceneError
 from diffphyscam_ros.scene.images import decode_linear, read_bytes
+from diffphyscam_ros.scene.irradiance import (
+    evaluate_irradiance,
+    irradiance_of_moments,
+    MONOMIALS,
+    monomials,
+    uniform_irradiance,
+)
 from diffphyscam_ros.scene.latlong import (
     latlong_directions,
     latlong_pixels,
     latlong_solid_angles,
     sample_latlong,
 )
-from diffphyscam_ros.scene.prefilter import blur_latlong, prefilter_lookup
-from diffphyscam_ros.scene.spherical_harmonics import (
-    basis,
-    evaluate_sh,
-    irradiance_from_radiance,
-)
+from diffphyscam_ros.scene.prefilter import blur_latlong, level_roughness, prefilter_lookup
 from diffphyscam_ros.scene.types import Environment
 
 __all__ = [
     'constant_environment',
     'environment_radiance',
-    'evaluate_sh',
-    'irradiance_sh',
+    'evaluate_irradiance',
+    'irradiance',
     'latlong_directions',
     'latlong_solid_angles',
     'load_environment',
@@ -125,29 +127,29 @@ def environment_radiance(environment: Environment, directions: torch.Tensor) -> 
     return sample_latlong(image[None], column, row, layer) * environment.intensity
 
 
-def irradiance_sh(environment: Environment) -> torch.Tensor:
-    """Return the diffuse light of an environment: irradiance harmonics (9, 3), world frame.
+def irradiance(environment: Environment) -> torch.Tensor:
+    """Return the diffuse light of an environment: a polynomial (31, 3) of the normal, world frame.
 
-    Evaluate them with :func:`evaluate_sh`. Linear, hence differentiable, in the picture.
+    Evaluate it with :func:`evaluate_irradiance`. Linear, hence differentiable, in the picture.
     """
     image = environment.image
     height, width = image.shape[:2]
     if height == 1 and width == 1:
-        constant = 2.0 * math.sqrt(math.pi) * image[0]
-        radiance = torch.cat([constant, constant.new_zeros(8, 3)])
-    else:
-        directions = latlong_directions(height, width, environment.rotation).to(image.device)
-        weights = latlong_solid_angles(height, width).to(image.device)
-        weighted = basis(directions) * weights[:, None, None]
-        radiance = weighted.reshape(-1, 9).T @ image.reshape(-1, 3)
-    return irradiance_from_radiance(radiance) * environment.intensity
+        return uniform_irradiance(image[0, 0]) * environment.intensity
+    directions = latlong_directions(height, width, environment.rotation).to(image.device)
+    weighted = image * latlong_solid_angles(height, width).to(image)[:, None, None]
+    moments = image.new_zeros(MONOMIALS, 3)
+    for rows in range(0, height, 32):  # all at once would be ten times the picture
+        some = monomials(directions[rows : rows + 32]).to(image).flatten(0, 1)
+        moments = moments + some.T @ weighted[rows : rows + 32].reshape(-1, 3)
+    return irradiance_of_moments(moments) * environment.intensity
 
 
 def prefilter(environment: Environment, levels: int = 5, height: int = 128) -> torch.Tensor:
     """Return what surfaces of rising roughness mirror: (levels, height, 2·height, 3).
 
-    Level i is the environment seen through a GGX lobe of roughness i / (levels - 1) around the
-    reflected direction (split-sum, Karis 2013, with view = normal = reflection); level 0 is the
+    Level i is what a GGX surface of roughness ``level_roughness(levels)[i]`` mirrors that is seen
+    straight on (split-sum, Karis 2013, with view = normal = reflection); level 0 is the
     environment itself. The pictures are lat-long in the world frame: no rotation or intensity
     is left to apply. Look up with :func:`prefilter_lookup`. Differentiable in the picture.
 
@@ -160,8 +162,7 @@ def prefilter(environment: Environment, levels: int = 5, height: int = 128) -> t
         color = environment.image[0, 0] * environment.intensity
         return color.expand(levels, height, 2 * height, 3)
     pictures = [_resampled(environment, height)]
-    for level in range(1, levels):
-        roughness = level / (levels - 1)
+    for roughness in level_roughness(levels)[1:]:
         # Three texels in a lobe, which is about 2·roughness² wide; more would only cost time.
         rows = min(height, max(32, math.ceil(3.0 * math.pi / roughness**2)))
         blurred = blur_latlong(_resampled(environment, rows), roughness)

@@ -9,6 +9,9 @@ import torch
 
 from diffphyscam_ros.scene.latlong import latlong_pixels, sample_latlong
 
+SHARPEST = 0.045
+"""A lobe of less roughness is taken for a mirror's: it is 0.2 degrees wide."""
+
 
 def blur_latlong(image: torch.Tensor, roughness: float) -> torch.Tensor:
     """Return a lat-long picture (H, 2H, 3) seen through the GGX lobe of a roughness in (0, 1].
@@ -39,30 +42,45 @@ def blur_latlong(image: torch.Tensor, roughness: float) -> torch.Tensor:
 
 
 def _ggx_lobe(angle_cosine: torch.Tensor, roughness: float) -> torch.Tensor:
-    """Return D(h)·cos: the weight of light at an angle from the mirror direction, unnormalised.
+    """Return D·V·(n·l), unnormalised: the weight of light at an angle from the mirror direction.
 
-    Karis, "Real Shading in Unreal Engine 4", SIGGRAPH 2013 course: with view = normal the half
-    vector's cosine squared is (1 + cos) / 2 and the density of the light direction D / 4.
+    Seen along the normal: with the view there, the half vector's cosine squared is (1 + cos) / 2.
+    D is the GGX distribution, V the light's half of the separable Smith term (the view's is the
+    same for all directions).
     """
     alpha_square = roughness**4
     half_square = 0.5 * (1.0 + angle_cosine)
     denominator = half_square * (alpha_square - 1.0) + 1.0
-    return angle_cosine.clamp_min(0.0) * alpha_square / (math.pi * denominator**2)
+    cosine = angle_cosine.clamp_min(0.0)
+    shadowing = cosine + (alpha_square + (1.0 - alpha_square) * cosine * cosine).sqrt()
+    return cosine * alpha_square / (denominator**2 * shadowing)
+
+
+def level_roughness(levels: int) -> list[float]:
+    """Return the roughness of each level: 0, then ever the same factor from 0.045 to 1."""
+    last = levels - 1
+    return [0.0] + [SHARPEST ** (1.0 - level / last) for level in range(1, levels)]
+
+
+def blur_position(roughness: torch.Tensor) -> torch.Tensor:
+    """Return where between the first level (0) and the last (1) a roughness lies."""
+    return 1.0 - roughness.clamp(SHARPEST, 1.0).log() * (1.0 / math.log(SHARPEST))
 
 
 def prefilter_lookup(
-    levels: torch.Tensor, directions: torch.Tensor, roughness: torch.Tensor
+    levels: torch.Tensor, directions: torch.Tensor, position: torch.Tensor
 ) -> torch.Tensor:
-    """Return the mirrored radiance (..., 3) for unit directions (..., 3) and roughness (...).
+    """Return the mirrored radiance (..., 3) for unit directions (..., 3).
 
-    Trilinear: between pixels, and linear in roughness between the levels.
+    Trilinear: between pixels, and linear between the levels.
 
     :param levels: (L, H, W, 3) from ``prefilter``.
+    :param position: (...) from :func:`blur_position`, 0 … 1.
     """
     count, height, width = levels.shape[:3]
-    position = roughness.clamp(0.0, 1.0) * (count - 1)
-    low = position.detach().floor().clamp(max=count - 2)
-    share = (position - low)[..., None]
+    place = position.clamp(0.0, 1.0) * (count - 1)
+    low = place.detach().floor().clamp(max=count - 2)
+    share = (place - low)[..., None]
     column, row = latlong_pixels(directions, height, width)
     near = sample_latlong(levels, column, row, low.long())
     far = sample_latlong(levels, column, row, low.long() + 1)
