@@ -41,6 +41,7 @@ from diffphyscam_ros.nodes.pose_math import (
 )
 from diffphyscam_ros.nodes.pose_source import PoseSource
 from diffphyscam_ros.nodes.publishers import FramePublishers
+from diffphyscam_ros.nodes.robot_inputs import RobotInputs
 from diffphyscam_ros.nodes.scene_source import load_scene_file, SceneSource
 from diffphyscam_ros.nodes.services import CameraServices, depth_of_field
 from diffphyscam_ros.nodes.tf_listener import create_transforms, STATIC_QOS, tf_message_type
@@ -79,6 +80,8 @@ class CameraNode(ParameterServer):
         self._transforms = transforms
         self._pose = PoseSource(transforms)
         self._scene = SceneSource(transforms)
+        self._robots = RobotInputs(self, self._scene.robots, self._nanoseconds)
+        self.before_change(lambda _, new: self._robots.check(new))
         self._taker = PictureTaker(self._prepared['renderer'], random.randrange(2**31))
         self._scene.file = self._prepared['scene']
         self._frame_publishers = FramePublishers(self, self.configuration.flag('enable_depth'))
@@ -98,6 +101,7 @@ class CameraNode(ParameterServer):
         self._camera_services = CameraServices(self, self._state)
         self._automatic_services = AutomaticServices(self, self._automatic)
         self._subscribe()
+        self._robots.listen(self.configuration)
         self._publish_optical_transform()
         self.after_change(self._on_change)
         # In wall time: they are due also while a simulated clock stands still.
@@ -135,6 +139,7 @@ class CameraNode(ParameterServer):
     def stop(self) -> None:
         """End the frames, and the node."""
         self._loop.stop()
+        self._robots.stop()
         self.destroy_node()
 
     # --- parameters -------------------------------------------------------------------------
@@ -155,6 +160,7 @@ class CameraNode(ParameterServer):
             self._scene.file = self._prepared['scene']
         if 'renderer' in self._prepared:
             self._taker.renderer = self._prepared['renderer']
+        self._robots.listen(new)
         if old.flag('enable_depth') != new.flag('enable_depth'):
             self._frame_publishers.set_depth(new.flag('enable_depth'))
         self._loop.settle()
@@ -315,6 +321,8 @@ class CameraNode(ParameterServer):
                         len(scene.instances),
                         sum(len(item.mesh.faces) for item in scene.instances),
                         self._scene.markers.problems(),
+                        self._scene.robots.names(),
+                        [*self._robots.problems(), *self._scene.robots.problems()],
                         {
                             topic: seconds - self._heard[topic] if topic in self._heard else None
                             for topic in ('~/scene', '~/camera_pose', '~/camera_odom')

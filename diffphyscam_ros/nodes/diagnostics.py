@@ -71,17 +71,22 @@ def scene_status(
     objects: int,
     triangles: int,
     problems: Sequence[str],
+    robots: Sequence[str],
+    robot_problems: Sequence[str],
     ages: Mapping[str, float | None],
 ) -> DiagnosticStatus:
     """Return the state of the scene.
 
     :param problems: markers that are not drawn, by name.
+    :param robots: the names of those that are shown.
+    :param robot_problems: descriptions, links and meshes that are not shown as they should be.
     :param ages: seconds since each input was heard, None = never.
     """
     level, message = DiagnosticStatus.OK, f'{objects} objects'
-    if problems:
+    if problems or robot_problems:
         level = DiagnosticStatus.WARN
-        message = f'{len(problems)} markers are not drawn'
+        words = [f'{len(problems)} markers are not drawn'] if problems else []
+        message = '; '.join([*words, *robot_problems[:1]])
     elif objects == 0:
         message = 'the scene is empty: set scene_file, or publish markers on ~/scene'
     values = {
@@ -89,9 +94,12 @@ def scene_status(
         'objects': str(objects),
         'triangles': str(triangles),
         'markers not drawn': str(len(problems)),
+        'robots': ', '.join(robots) or 'none',
     }
     for number, problem in enumerate(problems[:SHOWN_MARKERS], start=1):
         values[f'not drawn {number}'] = problem
+    for number, problem in enumerate(robot_problems[:SHOWN_MARKERS], start=1):
+        values[f'robots {number}'] = problem
     for topic, age in ages.items():
         values[f'age of {topic} [s]'] = 'never heard' if age is None else f'{age:.1f}'
     return _status(name, level, message, values)

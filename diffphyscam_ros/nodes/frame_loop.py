@@ -131,7 +131,7 @@ class FrameLoop:
             self._delay.clear()
             self._pose.clear()
             self._automatic.reset()
-            self._scene.markers.clock_jumped(self._now())
+            self._scene.clock_jumped(self._now())
             words = 'set back' if backward else 'exchanged'
             self._log.info(f'the clock was {words}: poses, lifetimes and frames begin anew')
         self._wake.set()
@@ -238,6 +238,8 @@ class FrameLoop:
         try:
             if not blurred:
                 pose = self._pose.at(middle, config)
+                patience = self._patience(configuration, end)
+                self._scene.wait(middle, patience, world, markers=False)
                 scene = self._scene.at(middle, world)
                 return self._taker.take(
                     configuration, scene, pose.matrix, number, with_depth
@@ -246,7 +248,7 @@ class FrameLoop:
         except TransformError as error:
             self._say(str(error))
             return None
-        self._scene.markers.wait(end, self._patience(configuration, end))
+        self._scene.wait(end, self._patience(configuration, end), world)
         moving = self._scene.over(start, end, world)
         path = relative(motion.at, middle)
         return self._taker.take_moving(configuration, moving, path, number, with_depth), motion

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import math
 from typing import Any
 
-Value = bool | int | float | str | tuple[float, ...]
+Value = bool | int | float | str | tuple[float, ...] | tuple[str, ...]
 
 
 class ParameterError(ValueError):
@@ -19,7 +19,7 @@ class ParameterError(ValueError):
 class Parameter:
     """One row of the table.
 
-    :param kind: bool, integer, double, string or double_array.
+    :param kind: bool, integer, double, string, double_array or string_array.
     :param default: None where it comes from the calibration file.
     :param unit: '' for words, switches and counts.
     :param low: smallest allowed number, of each element in an array.
@@ -58,6 +58,8 @@ class Parameter:
             return 'one of ' + ', '.join(self.choices)
         if self.kind == 'string':
             return 'a text'
+        if self.kind == 'string_array':
+            return 'texts'
         words = 'an integer' if self.kind == 'integer' else 'a number'
         if self.kind == 'double_array':
             words = 'numbers' if self.length is None else f'{self.length} numbers'
@@ -85,6 +87,8 @@ class Parameter:
             good = isinstance(value, str) and (not self.choices or value in self.choices)
         elif self.kind == 'double_array':
             return self._array(value)
+        elif self.kind == 'string_array':
+            return self._texts(value)
         else:
             return self._number(value)
         if not good:
@@ -114,6 +118,14 @@ class Parameter:
         if not numbers or not fits or not all(map(self._in_range, value)):
             raise self.error(list(value))
         return tuple(float(v) for v in value)
+
+    def _texts(self, value: Any) -> tuple[str, ...]:
+        if isinstance(value, str):
+            value = [value]  # as the command line gives a list of one
+        good = isinstance(value, Sequence) and all(isinstance(item, str) for item in value)
+        if not good or isinstance(value, bytes):
+            raise self.error(value)
+        return tuple(value)
 
     def _in_range(self, value: float) -> bool:
         if math.isinf(value):

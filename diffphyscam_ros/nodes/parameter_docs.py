@@ -54,7 +54,7 @@ def _sentence(text: str) -> str:
 
 def _notes(row: Parameter) -> str:
     notes = [_sentence(row.description)]
-    if row.kind != 'bool' and row.allowed() not in ('a text', 'a number', 'an integer'):
+    if row.kind != 'bool' and row.allowed() not in ('a text', 'texts', 'a number', 'an integer'):
         notes.append(_sentence(row.allowed()))
     if row.aliases:
         notes.append(f'Alias: {", ".join(row.aliases)}.')

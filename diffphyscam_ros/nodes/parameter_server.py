@@ -32,6 +32,7 @@ _TYPES = {
     'double': RosParameter.Type.DOUBLE,
     'string': RosParameter.Type.STRING,
     'double_array': RosParameter.Type.DOUBLE_ARRAY,
+    'string_array': RosParameter.Type.STRING_ARRAY,
 }
 
 

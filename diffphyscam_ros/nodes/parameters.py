@@ -18,6 +18,7 @@ from diffphyscam_ros.nodes.automatic_parameters import AUTOMATIC
 from diffphyscam_ros.nodes.compressed import FORMATS
 from diffphyscam_ros.nodes.conversions import OUTPUT_ENCODINGS
 from diffphyscam_ros.nodes.parameter import Parameter, ParameterError, Value
+from diffphyscam_ros.nodes.robot_parameters import ROBOTS
 from diffphyscam_ros.nodes.units import gain_from_iso
 
 
@@ -126,8 +127,9 @@ _TABLE: tuple[Parameter, ...] = (
         'string',
         '',
         '',
-        'Scene to show: glTF, GLB, OBJ or YAML; a file, file:// or package:// URL.',
+        'Scene to show: glTF, GLB, OBJ, YAML or URDF; a file, file:// or package:// URL.',
     ),
+    *ROBOTS,
     # The camera pose.
     Parameter(
         'default_pose',

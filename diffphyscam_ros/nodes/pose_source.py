@@ -214,4 +214,4 @@ class PoseSource:
 
 
 def _standing(pose: Matrix) -> Callable[[Stamps], Matrix]:
-    return lambda stamps: np.broadcast_to(pose, (len(stamps), 4, 4))
+    return lambda stamps: np.repeat(pose[None], len(stamps), axis=0)

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+import time
 
 from visualization_msgs.msg import Marker
 
 from diffphyscam_ros.nodes.marker_scene import MarkerScene, MarkerView
 from diffphyscam_ros.nodes.marker_tracks import relative
 from diffphyscam_ros.nodes.parameter import ParameterError
+from diffphyscam_ros.nodes.robot_scene import Instances, RobotScene
 from diffphyscam_ros.nodes.tf_listener import Transforms
 from diffphyscam_ros.nodes.urls import resolve_url
 from diffphyscam_ros.render.image_motion import MovingScene
@@ -34,7 +36,7 @@ def load_scene_file(url: str) -> Scene:
 
 
 class SceneSource:
-    """Joins what stands in the file and what markers show; lit by default where nothing else is.
+    """Joins what stands in the file, markers and robots; lit by default where nothing else is.
 
     ``file`` may be exchanged at any time.
     """
@@ -43,37 +45,58 @@ class SceneSource:
         """Start empty."""
         self.file = EMPTY
         self.markers = MarkerScene()
+        self.robots = RobotScene()
         self._transforms = transforms
         self._default = default_light()
-        self._joined: tuple[Scene, MarkerView, Scene] | None = None
+        self._joined: tuple[Scene, MarkerView, Instances, Scene] | None = None
 
     def apply(self, markers: Iterable[Marker], now: int) -> list[str]:
         """Take the markers of a message; see ``MarkerScene.apply``."""
         return self.markers.apply(markers, now)
 
+    def clock_jumped(self, now: int) -> None:
+        """Begin lifetimes and places anew: the clock was set back."""
+        self.markers.clock_jumped(now)
+        self.robots.clock_jumped()
+
     def at(self, now: int, world: str) -> Scene:
         """Return the scene at a time in ns; the same object again while nothing changes."""
         file = self.file
-        return self._joined_with(file, self.markers.view(now, world, self._transforms))
+        view = self.markers.view(now, world, self._transforms)
+        return self._joined_with(file, view, self.robots.view(now, world, self._transforms))
 
     def over(self, first: int, last: int, world: str) -> MovingScene:
-        """Return the scene at the middle of a span in ns, and how its markers move in it."""
+        """Return the scene at the middle of a span in ns, and how things move in it."""
         file, middle = self.file, (first + last) // 2
         view, found = self.markers.moving_view(first, last, world, self._transforms)
-        scene = self._joined_with(file, view)
+        robots, links = self.robots.moving_view(first, last, world, self._transforms)
+        scene = self._joined_with(file, view, robots)
         offset = len(file.instances)
         paths = {offset + index: relative(path, middle) for index, path in found.items()}
+        offset += len(view.instances)
+        paths |= {offset + index: relative(path, middle) for index, path in links.items()}
         if not paths:
             return MovingScene(scene)
         return MovingScene(MovingScene(scene, paths).at(0.0), paths)
 
-    def _joined_with(self, file: Scene, view: MarkerView) -> Scene:
-        if self._joined is None or self._joined[0] is not file or self._joined[1] is not view:
-            self._joined = (file, view, self._join(file, view))
-        return self._joined[2]
+    def wait(self, stamp: int, timeout: float, world: str, markers: bool = True) -> None:
+        """Wait, for at most so many s, for newer poses of what is on the move."""
+        deadline = time.monotonic() + timeout
+        if markers:
+            self.markers.wait(stamp, timeout)
+        left = max(deadline - time.monotonic(), 0.0)
+        self.robots.wait(stamp, left, world, self._transforms)
 
-    def _join(self, file: Scene, view: MarkerView) -> Scene:
-        instances = (*file.instances, *view.instances)
+    def _joined_with(self, file: Scene, view: MarkerView, robots: Instances) -> Scene:
+        last = self._joined
+        if last is not None and last[0] is file and last[1] is view and last[2] is robots:
+            return last[3]
+        scene = self._join(file, view, robots)
+        self._joined = (file, view, robots, scene)
+        return scene
+
+    def _join(self, file: Scene, view: MarkerView, robots: Instances) -> Scene:
+        instances = (*file.instances, *view.instances, *robots)
         lights = (*file.lights, *view.lights)
         environment = _sum(file.environment, view.environment)
         background = file.background

@@ -217,6 +217,12 @@ class TransformBuffer:
         with self._changed:
             self._edges = {name: edge for name, edge in self._edges.items() if edge.static}
 
+    def knows(self, frame: str) -> bool:
+        """Return whether a frame was ever named."""
+        name = frame_name(frame)
+        with self._changed:
+            return name in self._edges or any(edge.parent == name for edge in self._edges.values())
+
     def lookup(
         self, target: str, source: str, stamp: int, timeout: float = 0.0
     ) -> tuple[Matrix, int | None]:

@@ -40,6 +40,9 @@ class Transforms(Protocol):
     def lookup_many(self, target: str, source: str, stamps: Stamps) -> Matrix:
         """See ``TransformBuffer.lookup_many``."""
 
+    def knows(self, frame: str) -> bool:
+        """See ``TransformBuffer.knows``."""
+
     def add(self, parent: str, child: str, stamp: int, pose: Matrix, static: bool = False) -> None:
         """See ``TransformBuffer.add``."""
 
@@ -84,6 +87,14 @@ class Tf2Transforms:
     def lookup_many(self, target: str, source: str, stamps: Stamps) -> Matrix:
         """Return the same as ``TransformBuffer.lookup_many``."""
         return np.stack([self.lookup(target, source, int(stamp))[0] for stamp in stamps])
+
+    def knows(self, frame: str) -> bool:
+        """Return the same as ``TransformBuffer.knows``."""
+        try:
+            self._buffer.lookup_transform(frame, frame, Time())
+        except self._tf2.TransformException:
+            return False
+        return True
 
     def _live(self, key: tuple[str, str], newest: int) -> bool:
         """Return whether the newest stamp has changed within the last second."""

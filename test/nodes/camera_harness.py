@@ -312,7 +312,9 @@ class Client:
 
 
 def ros_parameter(name, value):
-    """Return a parameter message; tuples are arrays of doubles."""
+    """Return a parameter message; tuples are arrays of texts or of doubles."""
+    if isinstance(value, (tuple, list)) and value and isinstance(value[0], str):
+        return Parameter(name, Parameter.Type.STRING_ARRAY, list(value)).to_parameter_msg()
     if isinstance(value, (tuple, list)):
         return Parameter(
             name, Parameter.Type.DOUBLE_ARRAY, [float(v) for v in value]

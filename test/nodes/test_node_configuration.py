@@ -21,6 +21,7 @@ OTHER = {
     'bool': lambda value: not value,
     'integer': lambda value: value + 1,
     'double': lambda value: value * 1.1 + 0.01,
+    'string_array': lambda value: (*value, 'other'),
     'double_array': lambda value: tuple(0.9 * number + 0.01 for number in value),
 }
 EMPTY = {

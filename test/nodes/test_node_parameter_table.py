@@ -58,6 +58,7 @@ def test_every_row_refuses_what_it_cannot_be(row):
         'string': [1, True, None],
         'integer': [True, 1.5, 'x', math.nan, None],
         'double': [True, 'x', math.nan, -math.inf, None, (1.0,)],
+        'string_array': [1, (1.0,), ('a', 1), b'xyz', None],
         'double_array': [1.0, 'xyz', (True, 1.0), (math.nan,), (math.inf, 1.0), None],
     }[row.kind]
     if row.choices:
