@@ -30,6 +30,7 @@ MUST_CLIP = NEAR | FAR_OUT
 
 ID_MASK = 0xFFFFFFFF
 MERGE_CHUNK = 4096  # px
+CLOSED = np.int32(-2)
 
 
 @kernel(parallel=True)
@@ -83,10 +84,13 @@ def project_vertices(vertices, blocks, matrices, pinhole, width, height, near, c
 
 
 @kernel()
-def fill_triangle(keys, width, height, x0, y0, w0, x1, y1, w1, x2, y2, w2, triangle, culled_sign):
+def fill_triangle(
+    keys, limits, width, height, x0, y0, w0, x1, y1, w1, x2, y2, w2, triangle, culled_sign
+):
     """Enter one triangle into a key buffer.
 
     :param keys: (H·W,) int64.
+    :param limits: (H·W,) int64 that no key may reach, or None.
     :param x0, y0, …: corners in 1/256 px (int64), w: 1/z in 1/m (float32).
     :param culled_sign: +1 / −1 skips triangles that run clockwise / counter-clockwise in the
         picture, 0 skips none.
@@ -141,6 +145,8 @@ def fill_triangle(keys, width, height, x0, y0, w0, x1, y1, w1, x2, y2, w2, trian
                 w = min(max(w_start + w_dx * np.float32(i), lowest), highest)
                 key = (np.int64(np.float32(w).view(np.int32)) << 32) | low
                 key = key if inside >= 0 else np.int64(0)
+                if limits is not None:  # decided when compiled
+                    key = key if key < limits[base + i] else np.int64(0)
                 keys[base + i] = max(keys[base + i], key)
         else:
             first, last = _span(e0, sx0, 0, count - 1)
@@ -149,6 +155,8 @@ def fill_triangle(keys, width, height, x0, y0, w0, x1, y1, w1, x2, y2, w2, trian
             for i in range(first, last + 1):
                 w = min(max(w_start + w_dx * np.float32(i), lowest), highest)
                 key = (np.int64(np.float32(w).view(np.int32)) << 32) | low
+                if limits is not None:
+                    key = key if key < limits[base + i] else np.int64(0)
                 keys[base + i] = max(keys[base + i], key)
         e0 += sy0
         e1 += sy1
@@ -198,7 +206,20 @@ def _clip(polygon, count, a, b, c, d, clipped):
 
 @kernel()
 def _fill_clipped(
-    keys, width, height, camera, i0, i1, i2, pinhole, near, triangle, culled_sign, polygon, other
+    keys,
+    limits,
+    width,
+    height,
+    camera,
+    i0,
+    i1,
+    i2,
+    pinhole,
+    near,
+    triangle,
+    culled_sign,
+    polygon,
+    other,
 ):
     """Clip a triangle at the near plane and the guard band, then fill it as a fan."""
     fx, fy, cx, cy = pinhole[0], pinhole[1], pinhole[2], pinhole[3]
@@ -221,6 +242,7 @@ def _fill_clipped(
     for i in range(2, count):
         fill_triangle(
             keys,
+            limits,
             width,
             height,
             np.int64(other[0, 0]),
@@ -251,6 +273,7 @@ def rasterize(
     height,
     near,
     keys,
+    limits,
 ):
     """Enter all triangles into the workers' key buffers.
 
@@ -261,6 +284,8 @@ def rasterize(
     :param culled_signs: (I,) int64, see :func:`fill_triangle`.
     :param camera: (V, 3) float32 and ``projected`` (V, 4) int32 of :func:`project_vertices`.
     :param keys: (workers, H·W) int64, in: zeros.
+    :param limits: (H·W,) int64: only what has a smaller key, hence lies behind, is entered; or
+        None, which costs nothing.
     """
     workers = keys.shape[0]
     for worker in prange(workers):
@@ -283,6 +308,7 @@ def rasterize(
                 if (either & MUST_CLIP) != 0:
                     _fill_clipped(
                         mine,
+                        limits,
                         width,
                         height,
                         camera,
@@ -299,6 +325,7 @@ def rasterize(
                     continue
                 fill_triangle(
                     mine,
+                    limits,
                     width,
                     height,
                     np.int64(projected[i0, 0]),
@@ -316,11 +343,13 @@ def rasterize(
 
 
 @kernel(parallel=True)
-def merge_keys(keys, triangles):
+def merge_keys(keys, limits, triangles):
     """Merge the workers' buffers into triangle numbers and leave the buffers zero again.
 
     :param keys: (workers, N) int64.
-    :param triangles: (N,) int32, out: the triangle seen, −1 where there is none.
+    :param limits: (N,) int64 of :func:`rasterize`, or None; out: the key of what is seen.
+    :param triangles: (N,) int32, out: the triangle seen, −1 where there is none, −2 (CLOSED)
+        where the limit was 0.
     """
     size = triangles.shape[0]
     for chunk in prange((size + MERGE_CHUNK - 1) // MERGE_CHUNK):
@@ -333,4 +362,7 @@ def merge_keys(keys, triangles):
         for i in range(start, end):
             key = keys[0, i]
             triangles[i] = np.int32(ID_MASK - (key & ID_MASK)) if key != 0 else np.int32(-1)
+            if limits is not None:
+                triangles[i] = triangles[i] if limits[i] != 0 else CLOSED
+                limits[i] = key
             keys[0, i] = 0

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import functools
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,18 @@ class Geometry:
 def mesh_needs_grad(mesh: Mesh) -> bool:
     """Return whether a gradient is asked of any tensor of a mesh."""
     return any(needs_grad(t) for t in (mesh.vertices, mesh.normals, mesh.uvs, mesh.colors))
+
+
+def on_cpu(geometry: Geometry) -> Geometry:
+    """Return the geometry with its tensors on the CPU; itself where they are there."""
+    if geometry.faces.device.type == 'cpu':
+        return geometry
+    moved: dict[str, Any] = {
+        name: value.cpu()
+        for name, value in vars(geometry).items()
+        if isinstance(value, torch.Tensor)
+    }
+    return replace(geometry, **moved)
 
 
 def check_mesh(instance: Instance) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from diffphyscam_ros.camera.intrinsics import Intrinsics
@@ -15,7 +16,9 @@ from diffphyscam_ros.render.cuda_visibility import CudaVisibility
 from diffphyscam_ros.render.device import choose_device
 from diffphyscam_ros.render.frame import Frame, FramePacker
 from diffphyscam_ros.render.fused_shading import shade_fused
+from diffphyscam_ros.render.geometry import on_cpu
 from diffphyscam_ros.render.interpolation import normal_matrices, to_camera
+from diffphyscam_ros.render.layers import stack_layers, stack_layers_fused
 from diffphyscam_ros.render.radiance import Radiance
 from diffphyscam_ros.render.shading import shade, Shaded
 from diffphyscam_ros.render.visibility import CpuVisibility, Visibility
@@ -75,15 +78,39 @@ class Renderer:
             or lights whose arrays do not fit together.
         """
         frame = self._packer.frame(scene, intrinsics, camera_to_world, self.near)
-        triangles = self._visibility.triangles(
-            frame.geometry, frame.mesh_to_camera.detach(), frame.double_sided, frame.view
-        )
         fused = self.device.type == 'cpu' and not frame.differentiable
         camera = None if fused else self._camera(frame)
-        radiance = self._shade(frame, triangles, camera).radiance
+        if frame.layered:
+            radiance, triangles = self._draw_layers(frame, camera)
+        else:
+            triangles = self._visibility.triangles(
+                frame.geometry, frame.mesh_to_camera.detach(), frame.double_sided, frame.view
+            )
+            radiance = self._shade(frame, triangles, camera).radiance
         return (
             self._smooth(scene, frame, triangles, camera, radiance) if self.antialias else radiance
         )
+
+    def _draw_layers(
+        self, frame: Frame, camera: torch.Tensor | None
+    ) -> tuple[Radiance, torch.Tensor]:
+        """Draw a frame through which one sees, and return the triangles that stand for it.
+
+        The CPU finds its triangles on every device.
+        """
+        visibility, geometry = self._cpu_visibility, on_cpu(frame.geometry)
+        seen_from = frame.mesh_to_camera.detach(), frame.double_sided, frame.view
+        first = visibility.triangles(geometry, *seen_from, layered=True).to(self.device)
+
+        def shade_layer(triangles: torch.Tensor) -> Shaded:
+            return self._shade(frame, triangles, camera)
+
+        def behind(through: npt.NDArray[np.bool_]) -> torch.Tensor:
+            return visibility.triangles_behind(geometry, *seen_from, through)
+
+        if camera is None:
+            return stack_layers_fused(first, shade_layer, behind, self._buffers)
+        return stack_layers(first, shade_layer, behind)
 
     def _camera(self, frame: Frame) -> torch.Tensor:
         """Return the vertices (V, 3) in the optical frame, differentiably."""

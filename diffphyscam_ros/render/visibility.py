@@ -77,6 +77,7 @@ class CpuVisibility:
         self._projected = np.zeros((0, 4), np.int32)
         self._triangles = np.zeros(0, np.int32)
         self._camera = np.zeros((0, 3), np.float32)
+        self._limits = np.zeros(0, np.int64)
         self.camera = self._camera
 
     def triangles(
@@ -85,8 +86,12 @@ class CpuVisibility:
         mesh_to_camera: torch.Tensor,
         double_sided: npt.NDArray[np.bool_],
         view: View,
+        layered: bool = False,
     ) -> torch.Tensor:
-        """See :class:`Visibility`."""
+        """See :class:`Visibility`.
+
+        :param layered: remember what is seen, so that :meth:`triangles_behind` can follow.
+        """
         vertices = geometry.vertices.detach().to(torch.float32).numpy()
         count, pixels = len(vertices), view.width * view.height
         if len(self._projected) < count:
@@ -110,21 +115,58 @@ class CpuVisibility:
             self.camera,
             self._projected[:count],
         )
+        self._limits = np.full(pixels, np.iinfo(np.int64).max) if layered else self._limits
+        signs = culled_signs(mesh_to_camera, double_sided)
+        return self._draw(geometry, matrices, signs, view, None, self._limits if layered else None)
+
+    def triangles_behind(
+        self,
+        geometry: Geometry,
+        mesh_to_camera: torch.Tensor,
+        double_sided: npt.NDArray[np.bool_],
+        view: View,
+        through: npt.NDArray[np.bool_],
+    ) -> torch.Tensor:
+        """Return what is seen behind the triangles of the last call, which was ``layered``.
+
+        The arguments are that call's.
+
+        :param through: (H·W,), the pixels asked for.
+        :returns: (H·W,) int32, −1 where there is nothing more, −2 at the other pixels; memory that
+            the next call may write to again.
+        """
+        self._limits[~through] = 0
+        matrices = np.ascontiguousarray(mesh_to_camera[:, :3, :].numpy())
+        signs = culled_signs(mesh_to_camera, double_sided)
+        return self._draw(geometry, matrices, signs, view, self._limits, self._limits)
+
+    def _draw(
+        self,
+        geometry: Geometry,
+        matrices: npt.NDArray[np.float64],
+        signs: npt.NDArray[np.int64],
+        view: View,
+        limits: npt.NDArray[np.int64] | None,
+        seen: npt.NDArray[np.int64] | None,
+    ) -> torch.Tensor:
+        """Enter all projected triangles below the limits; write the keys seen to ``seen``."""
         rasterize(
             geometry.faces.numpy(),
             geometry.face_blocks,
             geometry.face_bounds,
             matrices,
-            culled_signs(mesh_to_camera, double_sided),
+            signs,
             self.camera,
-            self._projected[:count],
-            pinhole,
+            self._projected[: len(self.camera)],
+            view.pinhole(),
             view.width,
             view.height,
             view.near,
             self._keys,
+            limits,
         )
+        pixels = view.width * view.height
         if len(self._triangles) != pixels:
             self._triangles = np.empty(pixels, np.int32)
-        merge_keys(self._keys, self._triangles)
+        merge_keys(self._keys, seen, self._triangles)
         return torch.from_numpy(self._triangles)
