@@ -32,12 +32,13 @@ PARAMETERS = {
     'model': 'lens model: plumb_bob, rational_polynomial, equidistant or auto',
     'fixed': 'distortion coefficients that stay 0, as k3',
     'max_error': 'threshold in px: rms of corners in views that were held out',
+    'joint': 'false: do not refine what boards show together, from their pictures',
     'accept_weak': 'true: parameters with little to go by pass too',
     'require': 'stages that must succeed, as intrinsics,noise',
     'dry_run': 'true: only look what the bags allow',
     'commit': 'namespace of a running camera that gets K if the calibration passes',
 }
-TYPES = {'accept_weak': bool, 'dry_run': bool, 'max_error': float}
+TYPES = {'accept_weak': bool, 'dry_run': bool, 'joint': bool, 'max_error': float}
 
 
 def calibration(context: LaunchContext) -> list[Node]:

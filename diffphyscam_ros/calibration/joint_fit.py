@@ -29,7 +29,7 @@ Step = Callable[[], None]
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Where a fit is: the camera's numbers (p,), those of frames (f, 17), their turns (f, 3, 3).
+    """Where a fit is: the camera's numbers (p,), those of frames (f, 18), their turns (f, 3, 3).
 
     The first three numbers of a frame are 0; its turn has them.
     """
@@ -45,7 +45,7 @@ class Weights:
 
     :param sigma: (N,) standard deviation of each value's noise.
     :param scale: of all residuals over ``sigma``: 1 where nothing but that noise is left.
-    :param start: (f, 17) about which each frame's numbers are held, weakly.
+    :param start: (f, 18) about which each frame's numbers are held, weakly.
     """
 
     sigma: Array
@@ -148,17 +148,17 @@ class _Normal:
     """The normal equations, one block for the camera and one for each frame."""
 
     camera: Array  # (k, k)
-    mixed: Array  # (f, k, 17)
-    frame: Array  # (f, 17, 17)
+    mixed: Array  # (f, k, 18)
+    frame: Array  # (f, 18, 18)
     pull_camera: Array  # (k,)
-    pull_frame: Array  # (f, 17)
+    pull_frame: Array  # (f, 18)
     score_camera: Array  # (f, k) of the samples of each frame alone
     free: npt.NDArray[np.bool_]
 
     def step(self, state: State, damping: float) -> State:
         """Return the state after one damped step."""
         frame = _damped(self.frame, damping)
-        back = np.linalg.solve(frame, self.mixed.transpose(0, 2, 1))  # (f, 17, k)
+        back = np.linalg.solve(frame, self.mixed.transpose(0, 2, 1))  # (f, 18, k)
         own = np.linalg.solve(frame, self.pull_frame[..., None])[..., 0]
         move = np.zeros(len(self.camera))
         if len(move):

@@ -96,7 +96,7 @@ def refine(
 ) -> Refinement | str:
     """Refine and judge; or say why there is nothing to do.
 
-    :param start: (f, 17) first numbers of each frame.
+    :param start: (f, 18) first numbers of each frame.
     :param sigma: (N,) noise of each sample.
     :param seed: of the parts into which frames are dealt.
     :param tick: called before every step of every fit.

@@ -16,9 +16,10 @@ from diffphyscam_ros.calibration.bag_hash import bag_hash
 from diffphyscam_ros.calibration.calibration_file import BagRecord, latest
 from diffphyscam_ros.calibration.errors import CalibrationError
 from diffphyscam_ros.calibration.intrinsics import IntrinsicsResult
+from diffphyscam_ros.calibration.joint_stage import run_joint
 from diffphyscam_ros.calibration.progress import Progress, Silent
 from diffphyscam_ros.calibration.recording import Recording
-from diffphyscam_ros.calibration.report_pictures import pictures
+from diffphyscam_ros.calibration.report_pictures import Calibrated, pictures
 from diffphyscam_ros.calibration.request import Request
 from diffphyscam_ros.calibration.settings_sources import TOLERANCE
 from diffphyscam_ros.calibration.stages import Context, frame_name, run_stages
@@ -121,12 +122,19 @@ def calibrate(request: Request, progress: Progress | None = None) -> Calibration
         progress.stage('audit')
         audited = audit(recording, context.view if request.target else None)
         results = run_stages(context)
+        staged = Calibrated(context.intrinsics, context.sensor) if context.intrinsics else None
+        joint = run_joint(context, results)
+        results += [joint] if joint is not None else []
         shown: tuple[dict[str, Any], ...] = ()
         if context.intrinsics is not None and request.target is not None:
             progress.stage('pictures')
             board_frames = context.frames('pictures', 'board')
             shown = pictures(
-                board_frames, frame_name, context.intrinsics, request.target, context.sensor
+                board_frames,
+                frame_name,
+                Calibrated(context.intrinsics, context.sensor),
+                request.target,
+                staged if joint is not None and joint.estimates else None,
             )
         frames = Counter({bag.name: bag.frames for bag in audited.bags})
         bags = tuple(

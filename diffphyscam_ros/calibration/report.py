@@ -195,10 +195,34 @@ def _messages(items: Sequence[str]) -> str:
 def _stage(result: StageResult) -> str:
     verdicts = {item.verdict for item in result.estimates}
     verdict = next((v for v in ('estimated', 'weak') if v in verdicts), 'not estimated')
+    verdict = result.plots.get('verdict', verdict)  # of the joint refinement
     return (
         f'<h2 id="{result.stage}">{escape(TITLES.get(result.stage, result.stage))} '
-        f'{_chip(verdict)}</h2>\n{_messages(result.messages)}{_figures(drawings(result))}'
+        f'{_chip(verdict)}</h2>\n{_messages(result.messages)}{_figures(drawings(result))}{_moves(result)}'
     )
+
+
+def _moves(result: StageResult) -> str:
+    """Return the table of what the joint refinement moved."""
+    moves = result.plots.get('moves', [])
+    rows = ''.join(
+        f'<tr><td class="name">{escape(row["name"])}</td>'
+        f'<td class="value">{number_with_std(row["staged"], row["staged_std"])}</td>'
+        f'<td class="value">{number_with_std(row["refined"], row["std"])}</td>'
+        f'<td class="number">{_sigmas(row["sigmas"])}</td></tr>'
+        for row in moves
+    )
+    if not rows:
+        return ''
+    return (
+        '<div class="scroll"><table><thead><tr><th>Moved</th><th>Staged</th><th>Refined</th>'
+        f'<th class="number">Move, in staged std</th></tr></thead><tbody>{rows}</tbody></table>'
+        '</div>'
+    )
+
+
+def _sigmas(value: float | None) -> str:
+    return '–' if value is None else f'{value:+.2f}'
 
 
 def _pictures(found: Calibration) -> str:

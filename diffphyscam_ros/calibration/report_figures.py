@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from diffphyscam_ros.calibration.report_joint import joint_figures
 from diffphyscam_ros.calibration.report_photometry import PHOTOMETRY
 from diffphyscam_ros.calibration.report_style import (
     BLUE,
@@ -163,5 +164,6 @@ def correlation_matrix(names: tuple[str, ...], matrix: list[list[float]]) -> Dra
 
 _FIGURES: dict[str, Callable[[Any], Iterator[Drawing]]] = {
     'intrinsics': _intrinsics,
+    'joint': joint_figures,
     **PHOTOMETRY,
 }

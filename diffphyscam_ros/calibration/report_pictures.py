@@ -3,7 +3,8 @@
 
 The board is drawn in its estimated pose and seen through the estimated lens and response, without
 noise. Only how bright paper and ink are is fitted, with a slope of the light over the board: every
-picture that the model explains then agrees with the recorded one up to noise.
+picture that the model explains then agrees with the recorded one up to noise. Of raw mosaics the
+photosites are compared; they are shown demosaiced.
 
 Each picture is a mapping with ``name``, ``caption``, ``labels`` (key of an image: what it is), the
 images as PNG in base64 (keys that end in ``_png``), and ``psnr`` (dB) and ``ssim`` on the board.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -23,9 +24,11 @@ import torch
 
 from diffphyscam_ros.calibration.board_view import BoardView
 from diffphyscam_ros.calibration.intrinsics import IntrinsicsResult
+from diffphyscam_ros.calibration.joint_pattern import print_origin
+from diffphyscam_ros.calibration.joint_samples import settings_of
 from diffphyscam_ros.calibration.target_print import shapes
-from diffphyscam_ros.calibration.targets import CIRCLE_RADIUS, GRIDS, Target
-from diffphyscam_ros.calibration.types import FrameSettings, RecordedFrame
+from diffphyscam_ros.calibration.targets import Target
+from diffphyscam_ros.calibration.types import RecordedFrame
 from diffphyscam_ros.camera import CameraSettings, PhysicalCamera, SensorModel
 from diffphyscam_ros.camera.plain import plain_copy
 
@@ -44,6 +47,7 @@ SHOWN = 3
 
 LEVELS = 20000
 WITHOUT_NOISE = ('exposure', 'response', 'quantization', 'color')
+RAW = ('exposure', 'mosaic', 'response', 'quantization')
 LENS = ('distortion', 'aberration', 'vignetting', 'defocus', 'glare')
 
 
@@ -56,28 +60,68 @@ def chosen_views(result: IntrinsicsResult) -> tuple[tuple[int, BoardView], ...]:
     return tuple((number, result.views[number]) for number in picked)
 
 
+class Calibrated(NamedTuple):
+    """A camera, and where it saw boards."""
+
+    intrinsics: IntrinsicsResult
+    sensor: SensorModel
+
+
 def pictures(
     frames: Iterable[RecordedFrame],
     names: Callable[[RecordedFrame], str],
-    result: IntrinsicsResult,
+    calibrated: Calibrated,
     target: Target,
-    sensor: SensorModel,
+    staged: Calibrated | None = None,
 ) -> tuple[dict[str, Any], ...]:
-    """Return the comparisons of some views; raw mosaics are not compared.
+    """Return the comparisons of some views.
 
     :param frames: of the recording, gone through once.
     :param names: gives the name that a frame's view has.
+    :param staged: the camera before the joint refinement, where that changed it.
     """
+    result = calibrated.intrinsics
     wanted = {view.name: (number, view) for number, view in chosen_views(result)}
-    fit = result.solution.fit
     found = []
     for frame in frames:
         name = names(frame)
-        if name in wanted and not frame.encoding.startswith('bayer_'):
-            number, view = wanted[name]
-            pose = (fit.rotation[number], fit.translation[number])
-            found.append(compared(frame, view, pose, target, sensor))
+        if name not in wanted:
+            continue
+        number, view = wanted[name]
+        picture = compared(frame, view, _pose(result, number), target, calibrated.sensor)
+        if staged is not None:
+            pose = _pose(staged.intrinsics, number)
+            before = compared(frame, view, pose, target, staged.sensor)
+            picture = _beside(picture, before)
+        found.append(picture)
     return tuple(found)
+
+
+def _pose(result: IntrinsicsResult, number: int) -> tuple[Array, Array]:
+    fit = result.solution.fit
+    return fit.rotation[number], fit.translation[number]
+
+
+def _beside(picture: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """Return a comparison with what the staged camera made of the same view."""
+    labels = dict(picture['labels'])
+    straight = labels.pop('straight_png')
+    labels['made_png'] = 'Taken by the refined camera (outside of the board: not drawn)'
+    labels |= {
+        'staged_png': 'Taken by the staged camera, before the joint refinement',
+        'staged_difference_png': f'That less recorded, {CONTRAST} times enlarged',
+        'straight_png': straight,
+    }
+    return {
+        **picture,
+        'caption': f'{picture["caption"]} With the staged values: {before["psnr"]:.1f} dB, SSIM '
+        f'{before["ssim"]:.3f}.',
+        'labels': labels,
+        'staged_psnr': before['psnr'],
+        'staged_ssim': before['ssim'],
+        'staged_png': before['made_png'],
+        'staged_difference_png': before['difference_png'],
+    }
 
 
 def compared(
@@ -92,11 +136,14 @@ def compared(
     :param pose: rotation (3, 3) and translation (3,) of the board, m.
     """
     recorded = frame.linear_unit()
+    pattern = frame.encoding[6:10] if frame.encoding.startswith('bayer_') else 'none'
     if recorded.ndim == 2:
         recorded = np.repeat(recorded[..., None], 3, axis=2)
-    settings = _settings(frame.settings, sensor)
+    settings = settings_of(frame.settings, sensor)
     lens = PhysicalCamera(sensor, stages=LENS)
-    sense = PhysicalCamera(sensor, stages=WITHOUT_NOISE)
+    sense = PhysicalCamera(
+        replace(sensor, bayer_pattern=pattern), stages=WITHOUT_NOISE if pattern == 'none' else RAW
+    )
     source = plain_copy(lens.source_intrinsics(settings))
     paper, depth = _drawn(target, pose, source)
     with torch.no_grad():
@@ -104,13 +151,16 @@ def compared(
     on_board, everywhere = seen
     board = _through_mask(lens, depth, settings)
     light = _light(recorded, sense, settings)
-    made_light = _fitted(light, on_board, everywhere, board & (recorded < 0.98).all(axis=2))
+    known = _photosites(recorded.shape[:2], pattern) & (recorded < 0.98) & board[..., None]
+    made_light = _fitted(light, on_board, everywhere, known)
     with torch.no_grad():
-        picture = sense.sense(torch.from_numpy(made_light), settings).image
-    made = picture.numpy().astype(np.float32)
+        shot = sense.sense(torch.from_numpy(made_light), settings)
+    made = shot.image.numpy().astype(np.float32)
+    made = np.repeat(made, 3, axis=2) if made.shape[2] == 1 else made
     error = (made - recorded)[board]
     psnr = float(-10.0 * np.log10(max(float((error**2).mean()), 1e-12)))
     similar = float(_ssim(recorded, made)[board].mean())
+    recorded, made = (_coloured(part, pattern) for part in (recorded, made))
     shown = np.where(board[..., None], made, 0.35 * recorded + 0.65)
     difference = np.where(board[..., None], 0.5 + CONTRAST * (made - recorded), 0.9)
     labels = {
@@ -119,9 +169,10 @@ def compared(
         'difference_png': f'Taken less recorded, {CONTRAST} times enlarged; grey is none',
         'straight_png': 'Recorded, undistorted: straight lines are straight',
     }
+    where = 'On the board' if pattern == 'none' else 'On the photosites of the board'
     return {
         'name': view.name,
-        'caption': f'On the board the two differ by {psnr:.1f} dB (PSNR), SSIM {similar:.3f}.',
+        'caption': f'{where} the two differ by {psnr:.1f} dB (PSNR), SSIM {similar:.3f}.',
         'psnr': psnr,
         'ssim': similar,
         'labels': labels,
@@ -132,10 +183,24 @@ def compared(
     }
 
 
-def _settings(known: FrameSettings | None, sensor: SensorModel) -> CameraSettings:
-    names = ('aperture', 'exposure_time', 'iso', 'focus_distance')
-    values = {n: getattr(known, n) for n in names if known and getattr(known, n) is not None}
-    return replace(sensor.settings, **values)
+def _photosites(size: tuple[int, int], pattern: str) -> Array:
+    """Return which channels each pixel shows, (H, W, 3) bool: all, or one of a mosaic."""
+    if pattern == 'none':
+        return np.ones((*size, 3), bool)
+    row, column = np.indices(size)
+    tile = np.array(['rgb'.index(letter) for letter in pattern])
+    return np.asarray(tile[2 * (row % 2) + column % 2][..., None] == np.arange(3))
+
+
+def _coloured(picture: Array, pattern: str) -> Array:
+    """Return a mosaic, which is there three times, in colours; any other picture as it is."""
+    if pattern == 'none':
+        return picture
+    values = np.clip(picture[..., 0] * 65535.0, 0, 65535).round().astype(np.uint16)
+    # OpenCV names a pattern by its second row.
+    code = {'rggb': cv2.COLOR_BayerBG2RGB, 'bggr': cv2.COLOR_BayerRG2RGB,
+            'gbrg': cv2.COLOR_BayerGR2RGB, 'grbg': cv2.COLOR_BayerGB2RGB}[pattern]  # fmt: skip
+    return cv2.cvtColor(values, code).astype(np.float32) / 65535.0
 
 
 def _drawn(target: Target, pose: tuple[Array, Array], source: Any) -> tuple[Array, Array]:
@@ -148,14 +213,7 @@ def _drawn(target: Target, pose: tuple[Array, Array], source: Any) -> tuple[Arra
     pattern = np.full((round(height * scale), round(width * scale)), 255, np.uint8)
     for shape in shapes(target):
         _paint(pattern, shape, scale * 1e-3)
-    edge = 0.0
-    if target.kind in ('chessboard', 'charuco'):
-        edge = target.square_size
-    elif target.kind == 'aprilgrid':
-        edge = target.square_size - target.marker_size
-    elif target.kind not in GRIDS:
-        edge = CIRCLE_RADIUS * target.square_size
-    half = 0.5 / scale - edge
+    half = 0.5 / scale - print_origin(target)
     to_board = np.array([[1.0 / scale, 0.0, half], [0.0, 1.0 / scale, half], [0.0, 0.0, 1.0]])
     rotation, place = (np.asarray(part, np.float64) for part in pose)
     plane = np.column_stack([rotation[:, 0], rotation[:, 1], place.ravel()])
@@ -213,7 +271,7 @@ def _light(recorded: Array, sense: PhysicalCamera, settings: CameraSettings) -> 
     """Return the irradiance that gives the recorded values, (H, W, 3)."""
     levels = np.concatenate([[0.0], np.geomspace(1e-9, 1e9, LEVELS)])
     ramp = torch.from_numpy(levels)[None, :, None].expand(1, -1, 3).contiguous()
-    stages = ('exposure', 'response', 'color')
+    stages = tuple(stage for stage in sense.stages if stage not in ('mosaic', 'quantization'))
     smooth = PhysicalCamera(replace(sense.sensor, bayer_pattern='none'), stages=stages)
     with torch.no_grad():
         values = smooth.sense(ramp, settings).image[0].numpy()
@@ -234,13 +292,14 @@ def _rising(values: Array, levels: Array) -> tuple[Array, Array]:
 
 def _fitted(light: Array, on_board: Array, everywhere: Array, use: Array) -> Array:
     """Return the light of ink and paper that fits best, with a slope over the picture."""
-    height, width = use.shape
+    height, width = use.shape[:2]
     y, x = np.mgrid[:height, :width] / max(height, width) - 0.5
     made = np.zeros_like(light)
     for channel in range(3):
         paper, all_ = on_board[..., channel], everywhere[..., channel]
+        mine = use[..., channel]
         parts = np.stack([all_, paper, paper * x, paper * y], axis=-1)
-        shares, *_ = np.linalg.lstsq(parts[use], light[..., channel][use], rcond=None)
+        shares, *_ = np.linalg.lstsq(parts[mine], light[..., channel][mine], rcond=None)
         made[..., channel] = np.maximum(parts @ shares, 0.0)
     return made
 

@@ -140,7 +140,7 @@ td.value { font-variant-numeric: tabular-nums; min-width: 200px; }
 td .std { color: var(--soft); white-space: nowrap; }
 .chip { display: inline-block; padding: 1px 9px 2px; border-radius: 20px; font-size: 12px;
   font-weight: 600; white-space: nowrap; }
-.chip.estimated, .chip.yes { background: #e3f4ea; color: #23683f; }
+.chip.estimated, .chip.improved, .chip.yes { background: #e3f4ea; color: #23683f; }
 .chip.weak { background: #fbf0d5; color: #855c11; }
 .chip.not, .chip.no { background: #f8e3e3; color: #8f2d2d; }
 .chip.given { background: #eceff3; color: #4a5563; }

@@ -115,6 +115,8 @@ class Request:
     :param edge_distance: m along z, of the one slanted edge in frames of role 'focus'; None = the
         edges of the board are measured.
     :param cache: whether detected boards are remembered between runs.
+    :param joint: whether what the stages found is refined together in the end.
+    :param seed: of what is drawn by chance there: photosites, and which frames are held out.
     :param kalibr: write Kalibr's camchain too; ``tum``: TUM's response and vignette.
     """
 
@@ -137,6 +139,8 @@ class Request:
     bit_depth: int = 0
     edge_distance: float | None = None
     cache: bool = True
+    joint: bool = True
+    seed: int = 0
     kalibr: bool = False
     tum: bool = False
     thresholds: Thresholds = field(default_factory=Thresholds)
@@ -147,3 +151,5 @@ class Request:
             raise CalibrationError('name', self.name, allowed='a word that can name files')
         if self.model not in MODELS:
             raise CalibrationError('lens model', self.model, allowed=f'one of {", ".join(MODELS)}')
+        if self.seed < 0:
+            raise CalibrationError('seed', self.seed, allowed='an integer >= 0')

@@ -146,6 +146,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     result.add_argument(
         '--require', action='append', default=[], metavar='STAGE', help='that must succeed'
     )
+    result.add_argument(
+        '--no-joint',
+        action='store_true',
+        help='do not refine what the stages found together, from the pictures of the board',
+    )
     result.add_argument('--kalibr', action='store_true', help="also Kalibr's camchain.yaml")
     result.add_argument('--tum', action='store_true', help="also TUM's pcalib.txt, vignette.png")
     result.add_argument(
@@ -183,6 +188,7 @@ def request_of(options: argparse.Namespace) -> Any:
         bit_depth=options.bit_depth,
         edge_distance=options.edge_distance,
         cache=not options.no_cache,
+        joint=not options.no_joint,
         kalibr=options.kalibr,
         tum=options.tum,
         thresholds=Thresholds(options.max_error, options.accept_weak, tuple(options.require)),

@@ -43,6 +43,9 @@ _ROWS = (
         high=1000.0,
         open_low=True,
     ),
+    Parameter(
+        'joint', 'bool', True, '', 'Refine all that boards show together, from their pictures.'
+    ),
     Parameter('accept_weak', 'bool', False, '', 'Parameters with little to go by pass too.'),
     Parameter('require', 'string', '', '', 'Stages that must succeed: intrinsics,noise,...'),
     Parameter('dry_run', 'bool', False, '', 'Only look what the bags allow.'),
@@ -97,6 +100,7 @@ def request_from(values: Mapping[str, Any]) -> Request:
         name=values['name'],
         model=values['model'],
         fixed=tuple(words(values['fixed'])),
+        joint=bool(values['joint']),
         image_topic=values['image_topic'] or None,
         settings=values['settings'],
         csv=Path(values['exposure_csv']) if values['exposure_csv'] else None,
