@@ -1,0 +1,117 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The adjoint of smoothing silhouettes (``kernels/antialias.py``): to colours and vertices.
+
+The number of silhouettes is that of a few outlines: their vertices are added to by one thread, in
+the order of the pixels, so that results do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from numba import prange
+import numpy as np
+
+from diffphyscam_ros.kernels.antialias import HALF, ZERO
+from diffphyscam_ros.kernels.runtime import kernel
+
+
+@kernel(parallel=True, fastmath=True)
+def blend_edges_adjoint(to_smoothed, crossing, width, height, to_color):
+    """Set the derivative by the colours before smoothing from that by the smoothed ones.
+
+    :param to_smoothed: (H·W, 3) float32.
+    :param crossing: (H·W, 2) float32 of :func:`diffphyscam_ros.kernels.antialias.find_edges`.
+    :param to_color: (H·W, 3) float32, out.
+    """
+    for y in prange(height):
+        for x in range(width):
+            i = y * width + x
+            after_x, after_y = crossing[i, 0] - HALF, crossing[i, 1] - HALF
+            before_x = crossing[i - 1, 0] - HALF if x > 0 else ZERO
+            before_y = crossing[i - width, 1] - HALF if y > 0 else ZERO
+            for c in range(3):
+                own = to_smoothed[i, c]
+                value = own
+                # What this pixel took of a neighbour's colour, and what it gave of its own.
+                if after_x < ZERO:
+                    value += after_x * own
+                elif after_x > ZERO:
+                    value += after_x * to_smoothed[i + 1, c]
+                if after_y < ZERO:
+                    value += after_y * own
+                elif after_y > ZERO:
+                    value += after_y * to_smoothed[i + width, c]
+                if before_x > ZERO:
+                    value -= before_x * own
+                elif before_x < ZERO:
+                    value -= before_x * to_smoothed[i - 1, c]
+                if before_y > ZERO:
+                    value -= before_y * own
+                elif before_y < ZERO:
+                    value -= before_y * to_smoothed[i - width, c]
+                to_color[i, c] = value
+
+
+@kernel()
+def edges_adjoint(
+    to_smoothed,
+    color,
+    crossing,
+    edges,
+    width,
+    height,
+    faces,
+    camera,
+    pinhole,
+    to_camera,
+    to_pinhole,
+):
+    """Add the derivatives by the places of silhouettes to their vertices and to the pinhole.
+
+    A crossing is where the edge from one projected vertex to the other meets the line through two
+    pixel centres. Where it is held at a pixel's centre, it carries no derivative.
+
+    :param color: (H·W, 3) float32 before smoothing.
+    :param edges: (H·W, 2) int32, 3·face + edge, −1 where there is none.
+    :param pinhole: (4,) float64.
+    :param to_camera: (V, 3) float32, added to.
+    :param to_pinhole: (4,) float64 fx, fy, cx, cy, added to.
+    """
+    for i in range(width * height):
+        for axis in range(2):
+            edge = edges[i, axis]
+            if edge < 0:
+                continue
+            there = i + (1 if axis == 0 else width)
+            cut = crossing[i, axis]
+            taker = i if cut < HALF else there
+            slope = 0.0
+            for c in range(3):
+                slope += float(to_smoothed[taker, c]) * (float(color[i, c]) - color[there, c])
+            if slope == 0.0 or cut <= ZERO or cut >= np.float32(1.0):
+                continue
+            face, side = edge // 3, edge % 3
+            one, other = faces[face, side], faces[face, (side + 1) % 3]
+            za, zb = float(camera[one, 2]), float(camera[other, 2])
+            cross = 1 - axis
+            # Along the pair of pixels (p) and across it (q), in px.
+            fp, fq = pinhole[axis], pinhole[cross]
+            tan_ap, tan_aq = camera[one, axis] / za, camera[one, cross] / za
+            tan_bp, tan_bq = camera[other, axis] / zb, camera[other, cross] / zb
+            ap, aq = tan_ap * fp + pinhole[2 + axis], tan_aq * fq + pinhole[2 + cross]
+            bp, bq = tan_bp * fp + pinhole[2 + axis], tan_bq * fq + pinhole[2 + cross]
+            line = float(i // width) if axis == 0 else float(i % width)
+            share = (line - aq) / (bq - aq)
+            by_share = slope * (bp - ap)
+            to_ap, to_bp = slope * (1.0 - share), slope * share
+            to_aq = by_share * (share - 1.0) / (bq - aq)
+            to_bq = -by_share * share / (bq - aq)
+            to_camera[one, axis] += to_ap * fp / za
+            to_camera[one, cross] += to_aq * fq / za
+            to_camera[one, 2] -= (to_ap * fp * tan_ap + to_aq * fq * tan_aq) / za
+            to_camera[other, axis] += to_bp * fp / zb
+            to_camera[other, cross] += to_bq * fq / zb
+            to_camera[other, 2] -= (to_bp * fp * tan_bp + to_bq * fq * tan_bq) / zb
+            to_pinhole[axis] += to_ap * tan_ap + to_bp * tan_bp
+            to_pinhole[cross] += to_aq * tan_aq + to_bq * tan_bq
+            to_pinhole[2 + axis] += to_ap + to_bp
+            to_pinhole[2 + cross] += to_aq + to_bq

@@ -1,0 +1,132 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The adjoint of looking up textures (``kernels/sampling.py``): to texels and coordinates.
+
+As in torch, the level of detail carries no gradient.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diffphyscam_ros.kernels.adjoint_scratch import (
+    TO_TEXEL_A,
+    TO_TEXEL_B,
+    TO_TEXEL_G,
+    TO_TEXEL_R,
+    TO_U,
+    TO_V,
+)
+from diffphyscam_ros.kernels.bands import touch
+from diffphyscam_ros.kernels.runtime import kernel
+from diffphyscam_ros.kernels.sampling import choose_levels, ONE, place_texels, ZERO
+from diffphyscam_ros.kernels.scratch import (
+    HEIGHT,
+    ITEM,
+    LAST_LEVEL,
+    LEVEL,
+    OFFSET,
+    PLACE_A,
+    PLACE_B,
+    PLACE_C,
+    PLACE_D,
+    SHARE,
+    SHARE_A,
+    SHARE_B,
+    SHARE_C,
+    SHARE_D,
+    WIDTH,
+)
+
+
+@kernel(fastmath=True)
+def _to_texels(s, n, count, flags, column, step, band, to_atlas, atlas_flags):
+    """Add to the four texels of one level what TO_TEXEL says."""
+    for i in range(count):
+        if flags[np.uint32(n[ITEM + i]), column] < 0:
+            continue
+        share = s[SHARE + i] if step == 1 else ONE - s[SHARE + i]
+        if share == ZERO:
+            continue
+        r, g = share * s[TO_TEXEL_R + i], share * s[TO_TEXEL_G + i]
+        b, alpha = share * s[TO_TEXEL_B + i], share * s[TO_TEXEL_A + i]
+        for corner in range(4):
+            place = np.uint32(n[PLACE_A + corner * (PLACE_B - PLACE_A) + i])
+            weight = s[SHARE_A + corner * (SHARE_B - SHARE_A) + i]
+            touch(atlas_flags, band, place)
+            to_atlas[band, place, 0] += weight * r
+            to_atlas[band, place, 1] += weight * g
+            to_atlas[band, place, 2] += weight * b
+            to_atlas[band, place, 3] += weight * alpha
+
+
+@kernel(fastmath=True)
+def _to_coordinates(s, n, count, flags, column, step, atlas):
+    """Add to TO_U and TO_V what the slopes of one level say."""
+    for i in range(count):
+        if flags[np.uint32(n[ITEM + i]), column] < 0:
+            continue
+        share = s[SHARE + i] if step == 1 else ONE - s[SHARE + i]
+        if share == ZERO:
+            continue
+        a, b = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
+        c, d = np.uint32(n[PLACE_C + i]), np.uint32(n[PLACE_D + i])
+        wd = s[SHARE_D + i]
+        dx, dy = s[SHARE_B + i] + wd, s[SHARE_C + i] + wd
+        by_x, by_y = ZERO, ZERO
+        for channel in range(4):
+            to = s[TO_TEXEL_R + channel * (TO_TEXEL_G - TO_TEXEL_R) + i]
+            pa, pb = atlas[a, channel], atlas[b, channel]
+            pc, pd = atlas[c, channel], atlas[d, channel]
+            by_x += to * ((ONE - dy) * (pb - pa) + dy * (pd - pc))
+            by_y += to * ((ONE - dx) * (pc - pa) + dx * (pd - pb))
+        s[TO_U + i] += share * np.float32(n[WIDTH + i]) * by_x
+        s[TO_V + i] += share * np.float32(n[HEIGHT + i]) * by_y
+
+
+@kernel(fastmath=True)
+def sample_textures_adjoint(
+    s,
+    n,
+    count,
+    flags,
+    column,
+    atlas,
+    levels,
+    counts,
+    band,
+    to_atlas,
+    atlas_flags,
+    wants_atlas,
+    wants_uv,
+):
+    """Carry TO_TEXEL back through the trilinear look-up of one kind of texture.
+
+    Reads U, V and their changes; adds to TO_U and TO_V where ``wants_uv``. Pixels without a
+    texture of this kind give nothing.
+
+    :param column: of the flags, with the texture's number.
+    :param to_atlas: (bands, N, 4) float32 and its ``atlas_flags``, added to at ``band`` where
+        ``wants_atlas``.
+    """
+    for i in range(count):
+        texture = np.uint32(max(flags[np.uint32(n[ITEM + i]), column], 0))
+        n[WIDTH + i] = levels[texture, 0, 1]
+        n[HEIGHT + i] = levels[texture, 0, 2]
+        n[LAST_LEVEL + i] = counts[texture] - 1
+    choose_levels(s, n)
+    mixed = False
+    for step in range(2):
+        for i in range(count):
+            texture = np.uint32(max(flags[np.uint32(n[ITEM + i]), column], 0))
+            level = np.uint32(min(n[LEVEL + i] + step, n[LAST_LEVEL + i]))
+            n[OFFSET + i] = levels[texture, level, 0]
+            n[WIDTH + i] = levels[texture, level, 1]
+            n[HEIGHT + i] = levels[texture, level, 2]
+            mixed = mixed or s[SHARE + i] > ZERO
+        place_texels(s, n)
+        if wants_atlas:
+            _to_texels(s, n, count, flags, column, step, band, to_atlas, atlas_flags)
+        if wants_uv:
+            _to_coordinates(s, n, count, flags, column, step, atlas)
+        if not mixed:
+            break
