@@ -2,8 +2,8 @@
 """COLLADA (.dae), as robots' visual meshes often come; needs the package pycollada.
 
 As in RViz, the file's unit is applied and its ``up_axis`` is not. Of a material its diffuse
-colour or texture, its emission and its shininess are read (sRGB, as in MTL); lights, cameras,
-skins and transparency are left out.
+colour or texture, its emission, its shininess (sRGB, as in MTL) and a plain transparency are read;
+lights, cameras and skins are left out.
 """
 
 from __future__ import annotations
@@ -110,6 +110,7 @@ def _material(effect: Any, path: Path, textures: TextureLoader) -> Material:
     emissive = (0.0, 0.0, 0.0)
     if effect.emission is not None and not hasattr(effect.emission, 'sampler'):
         emissive = _rgb(effect.emission)
+    alpha = _alpha(effect)
     roughness = 1.0
     specular = effect.specular
     shiny = specular is not None and (hasattr(specular, 'sampler') or any(_rgb(specular)))
@@ -120,7 +121,27 @@ def _material(effect: Any, path: Path, textures: TextureLoader) -> Material:
         roughness=roughness,
         emissive=emissive,
         base_color_texture=texture,
+        alpha=alpha,
+        alpha_mode='opaque' if alpha == 1.0 else 'blend',
     )
+
+
+def _alpha(effect: Any) -> float:
+    """Return the opacity that an effect states by ``transparent`` and ``transparency``.
+
+    What would be invisible is shown opaque: many exporters state the inverse of what they mean.
+    """
+    color, amount = effect.transparent, effect.transparency
+    if hasattr(color, 'sampler') or hasattr(amount, 'sampler'):
+        return 1.0
+    color = (0.0, 0.0, 0.0, 1.0) if color is None else color
+    share = 1.0 if amount is None else float(amount)
+    if str(effect.opaque_mode) == 'RGB_ZERO':
+        red, green, blue = (float(value) for value in color[:3])
+        alpha = 1.0 - share * (0.212671 * red + 0.715160 * green + 0.072169 * blue)
+    else:
+        alpha = share * float(color[3]) if len(color) > 3 else share
+    return alpha if 0.0 < alpha < 1.0 else 1.0
 
 
 def _rgb(value: Any) -> tuple[float, float, float]:

@@ -3,7 +3,7 @@
 
 Read here rather than by a general library, which would round colour factors to 8 bit, turn
 texture coordinates over and leave the lights out. Not read, and said once for each file:
-skins, morph targets, alpha blending, emissive and occlusion textures, most extensions.
+skins, morph targets, most extensions.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ from diffphyscam_ros.scene.gltf_buffers import GltfDocument
 from diffphyscam_ros.scene.gltf_materials import MaterialReader
 from diffphyscam_ros.scene.images import TextureLoader
 from diffphyscam_ros.scene.meshes import Array, build_mesh
+from diffphyscam_ros.scene.photometry import NOMINAL_ILLUMINANCE, photometric_scale
 from diffphyscam_ros.scene.transforms import pose_from_quaternion
-from diffphyscam_ros.scene.types import DirectionalLight, Instance, Mesh, PointLight
-
-Light = DirectionalLight | PointLight
-NOMINAL_ILLUMINANCE = 1000.0
-"""lux on a white diffuser that makes radiance 1 (the default of SensorModel.scene_illuminance)."""
+from diffphyscam_ros.scene.types import (
+    DirectionalLight,
+    Instance,
+    Light,
+    Mesh,
+    PointLight,
+    SpotLight,
+)
 
 _KNOWN_EXTENSIONS = {
     'KHR_lights_punctual', 'KHR_texture_transform', 'KHR_mesh_quantization',
@@ -40,7 +44,7 @@ def load_gltf(
 ) -> tuple[tuple[Instance, ...], tuple[Light, ...]]:
     """Return the parts and lights of a file, in glTF's own frame (y up).
 
-    :param nominal_illuminance: lux that make radiance 1, see :func:`light_scale`.
+    :param nominal_illuminance: lux that make radiance 1, see ``photometric_scale``.
     """
     document = GltfDocument(path)
     required = set(document.tree.get('extensionsRequired', []))
@@ -50,7 +54,7 @@ def load_gltf(
             f'it requires the extension {", ".join(missing)}, which is not supported; export it '
             'without (for Draco or meshopt: without compression)'
         )
-    reader = _SceneReader(document, textures, light_scale(nominal_illuminance))
+    reader = _SceneReader(document, textures, photometric_scale(nominal_illuminance))
     try:
         reader.read()
     except SceneError:
@@ -62,15 +66,6 @@ def load_gltf(
         names = sorted(reader.left_out | reader.materials.left_out)
         warnings.warn(f'{path}: {", ".join(names)} left out', SceneWarning, stacklevel=3)
     return tuple(reader.instances), tuple(reader.lights)
-
-
-def light_scale(nominal_illuminance: float) -> float:
-    """Return what a lux is in our irradiance, and a candela in our intensity.
-
-    Radiance 1 is a white diffuser under the nominal illuminance, so that illuminance is the
-    irradiance π: E = π · lux / nominal.
-    """
-    return math.pi / nominal_illuminance
 
 
 class _SceneReader:
@@ -188,9 +183,20 @@ class _SceneReader:
             x, y, z = (-pose[:3, 2]).tolist()
             self.lights.append(DirectionalLight((x, y, z), (red, green, blue)))
             return
-        if entry.get('type') == 'spot':
-            self.left_out.add("spot lights' cones (they shine all round)")
         x, y, z = pose[:3, 3].tolist()
+        if entry.get('type') == 'spot':
+            along_x, along_y, along_z = (-pose[:3, 2]).tolist()
+            cone = entry.get('spot', {})
+            inner = float(cone.get('innerConeAngle', 0.0))
+            outer = float(cone.get('outerConeAngle', math.pi / 4.0))
+            if not 0.0 <= inner < outer <= math.pi / 2.0 + 1e-6:
+                raise self.document.error(
+                    f'light {index} has a cone from {inner} to {outer} rad: must be '
+                    '0 <= innerConeAngle < outerConeAngle <= pi/2'
+                )
+            axis = (along_x, along_y, along_z)
+            self.lights.append(SpotLight((x, y, z), axis, (red, green, blue), inner, outer))
+            return
         self.lights.append(PointLight((x, y, z), (red, green, blue)))
 
 

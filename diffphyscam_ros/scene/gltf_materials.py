@@ -14,9 +14,17 @@ from diffphyscam_ros.scene.errors import SceneError
 from diffphyscam_ros.scene.gltf_buffers import GltfDocument
 from diffphyscam_ros.scene.images import TextureLoader
 from diffphyscam_ros.scene.meshes import Array
-from diffphyscam_ros.scene.types import Material, Texture
+from diffphyscam_ros.scene.types import AlphaMode, Material, Texture
 
 __all__ = ['MaterialReader']
+
+
+def _alpha_mode(name: str) -> AlphaMode:
+    """Return our name of an ``alphaMode``."""
+    modes: dict[str, AlphaMode] = {'OPAQUE': 'opaque', 'MASK': 'mask', 'BLEND': 'blend'}
+    if name not in modes:
+        raise ValueError(f'alphaMode {name!r} is none of {", ".join(modes)}')
+    return modes[name]
 
 
 class MaterialReader:
@@ -47,10 +55,7 @@ class MaterialReader:
     def _read(self, entry: dict[str, Any]) -> Material:
         pbr = entry.get('pbrMetallicRoughness', {})
         extensions = entry.get('extensions', {})
-        if entry.get('alphaMode', 'OPAQUE') != 'OPAQUE':
-            self.left_out.add('transparency')
-        if 'occlusionTexture' in entry:
-            self.left_out.add('occlusion textures')
+        mode = _alpha_mode(str(entry.get('alphaMode', 'OPAQUE')))
         base = pbr.get('baseColorFactor', [1.0, 1.0, 1.0, 1.0])
         base_texture = pbr.get('baseColorTexture')
         metallic, roughness = pbr.get('metallicFactor', 1.0), pbr.get('roughnessFactor', 1.0)
@@ -62,34 +67,40 @@ class MaterialReader:
         known = {'KHR_materials_pbrSpecularGlossiness', 'KHR_materials_emissive_strength'}
         self.left_out |= set(extensions) - known
         red, green, blue = (float(value) for value in base[:3])
+        normal, occlusion = entry.get('normalTexture'), entry.get('occlusionTexture')
         return Material(
             base_color=(red, green, blue),
             metallic=float(metallic),
             roughness=float(roughness),
             emissive=self._emissive(entry, extensions),
-            base_color_texture=self._texture(base_texture, srgb=True),
+            base_color_texture=self._texture(base_texture, srgb=True, alpha=mode != 'opaque'),
             metallic_roughness_texture=self._texture(
                 pbr.get('metallicRoughnessTexture'), srgb=False
             ),
-            normal_texture=self._texture(entry.get('normalTexture'), srgb=False),
+            normal_texture=self._texture(normal, srgb=False),
             double_sided=bool(entry.get('doubleSided', False)),
+            emissive_texture=self._texture(entry.get('emissiveTexture'), srgb=True),
+            occlusion_texture=self._texture(occlusion, srgb=False),
+            alpha=float(base[3]) if len(base) > 3 else 1.0,
+            alpha_mode=mode,
+            alpha_cutoff=float(entry.get('alphaCutoff', 0.5)),
+            occlusion_strength=float((occlusion or {}).get('strength', 1.0)),
+            normal_scale=float((normal or {}).get('scale', 1.0)),
         )
 
     def _emissive(
         self, entry: dict[str, Any], extensions: dict[str, Any]
     ) -> tuple[float, float, float]:
-        """Return the emitted radiance; none where a picture says where: all would glow."""
+        """Return the emitted radiance, which an emissive texture multiplies."""
         factor = [float(value) for value in entry.get('emissiveFactor', [0.0, 0.0, 0.0])]
-        if 'emissiveTexture' in entry:
-            if any(factor):
-                self.left_out.add('emissive textures (their surfaces do not glow)')
-            return (0.0, 0.0, 0.0)
         strength = extensions.get('KHR_materials_emissive_strength', {})
         scale = float(strength.get('emissiveStrength', 1.0))
         red, green, blue = (value * scale for value in factor)
         return red, green, blue
 
-    def _texture(self, reference: dict[str, Any] | None, srgb: bool) -> Texture | None:
+    def _texture(
+        self, reference: dict[str, Any] | None, srgb: bool, alpha: bool = False
+    ) -> Texture | None:
         """Return the picture that a reference leads to; None (warned of) if it is missing."""
         if reference is None:
             return None
@@ -103,12 +114,12 @@ class MaterialReader:
         path = self.document.path
         uri = image.get('uri')
         if uri is not None and not uri.startswith('data:') and '://' not in uri:
-            return self.textures.file(path.parent / PurePath(unquote(uri)), srgb)
+            return self.textures.file(path.parent / PurePath(unquote(uri)), srgb, alpha)
         if uri is not None:
             data = self.document.uri_bytes(uri)
         else:
             data = self.document.view(image['bufferView'])[0]
-        return self.textures.data(data, f'{path} (image {index})', srgb)
+        return self.textures.data(data, f'{path} (image {index})', srgb, alpha)
 
     def texture_coordinates(
         self, primitive: dict[str, Any], attributes: dict[str, Any]
@@ -144,6 +155,8 @@ class MaterialReader:
                 gloss.get('diffuseTexture'),
                 pbr.get('metallicRoughnessTexture'),
                 entry.get('normalTexture'),
+                entry.get('emissiveTexture'),
+                entry.get('occlusionTexture'),
             )
             if reference is not None
         ]

@@ -45,12 +45,15 @@ def read_bytes(path: Path, what: str) -> bytes:
     return data
 
 
-def decode_linear(data: bytes, source: str, srgb: bool) -> npt.NDArray[np.float32]:
-    """Decode a picture to linear RGB (H, W, 3) float32; alpha is left out, grey is repeated.
+def decode_linear(
+    data: bytes, source: str, srgb: bool, alpha: bool = False
+) -> npt.NDArray[np.float32]:
+    """Decode a picture to linear RGB (H, W, 3) float32; grey is repeated.
 
     :param source: the file's name, for the message.
     :param srgb: 8 and 16 bit values are sRGB codes (colours) rather than plain numbers (normals,
         roughness). Floating-point files (.hdr) are linear already.
+    :param alpha: keep the file's alpha, if it has one, as a fourth channel; it is always linear.
     :raises SceneError: where it is no picture that OpenCV reads.
     """
     try:
@@ -68,20 +71,28 @@ def decode_linear(data: bytes, source: str, srgb: bool) -> npt.NDArray[np.float3
         rgb = np.repeat(pixels[..., :1], 3, axis=2)
     else:
         rgb = pixels[..., 2::-1]
-    if rgb.dtype == np.uint8:
+    linear = _linear(rgb, srgb)
+    if alpha and pixels.shape[2] in (2, 4):
+        linear = np.concatenate([linear, _linear(pixels[..., -1:], False)], axis=2)
+    return np.ascontiguousarray(linear)
+
+
+def _linear(codes: npt.NDArray[Any], srgb: bool) -> npt.NDArray[np.float32]:
+    """Return codes of 8, 16 bit or float as linear numbers."""
+    if codes.dtype == np.uint8:
         table = _SRGB_TABLE if srgb else np.linspace(0, 1, 256, dtype=np.float32)
-        return np.ascontiguousarray(table[rgb])
-    if rgb.dtype == np.uint16:
-        codes = torch.from_numpy(rgb.astype(np.float32)) / 65535.0
-        linear: npt.NDArray[np.float32] = (srgb_to_linear(codes) if srgb else codes).numpy()
+        return table[codes]
+    if codes.dtype == np.uint16:
+        values = torch.from_numpy(codes.astype(np.float32)) / 65535.0
+        linear: npt.NDArray[np.float32] = (srgb_to_linear(values) if srgb else values).numpy()
         return linear
-    return np.ascontiguousarray(rgb, dtype=np.float32)
+    return codes.astype(np.float32)
 
 
 def make_texture(
     image: npt.NDArray[np.float32], source: str, max_size: int = MAX_TEXTURE_SIZE
 ) -> Texture:
-    """Wrap a linear image (H, W, 3), shrunk by area average to at most ``max_size`` px a side."""
+    """Wrap a linear image (H, W, 3 or 4), shrunk by area average to ``max_size`` px a side."""
     height, width = image.shape[:2]
     largest = max(height, width)
     if largest > max_size:
@@ -108,26 +119,29 @@ class TextureLoader:
         if max_size < 1:
             raise SceneError(f'max_texture_size = {max_size} px: must be at least 1')
         self.max_size = max_size
-        self._textures: dict[tuple[str, bool], Texture | None] = {}
+        self._textures: dict[tuple[str, bool, bool], Texture | None] = {}
 
-    def file(self, path: Path, srgb: bool) -> Texture | None:
-        """Return the texture in a file, or None (with a warning) where there is none."""
-        key = (str(path), srgb)
+    def file(self, path: Path, srgb: bool, alpha: bool = False) -> Texture | None:
+        """Return the texture in a file, or None (with a warning) where there is none.
+
+        :param srgb, alpha: see :func:`decode_linear`.
+        """
+        key = (str(path), srgb, alpha)
         if key not in self._textures:
             self._textures[key] = self._load(lambda: read_bytes(find_file(path), 'texture'), key)
         return self._textures[key]
 
-    def data(self, data: bytes, source: str, srgb: bool) -> Texture | None:
+    def data(self, data: bytes, source: str, srgb: bool, alpha: bool = False) -> Texture | None:
         """Return the texture in bytes that stand inside another file."""
-        key = (source, srgb)
+        key = (source, srgb, alpha)
         if key not in self._textures:
             self._textures[key] = self._load(lambda: data, key)
         return self._textures[key]
 
-    def _load(self, read: Any, key: tuple[str, bool]) -> Texture | None:
-        source, srgb = key
+    def _load(self, read: Any, key: tuple[str, bool, bool]) -> Texture | None:
+        source, srgb, alpha = key
         try:
-            return make_texture(decode_linear(read(), source, srgb), source, self.max_size)
+            return make_texture(decode_linear(read(), source, srgb, alpha), source, self.max_size)
         except SceneError as error:
             warnings.warn(f'{error}; the plain colour is used', SceneWarning, stacklevel=4)
             return None

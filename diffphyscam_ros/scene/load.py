@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 import math
 from pathlib import Path
 import warnings
@@ -13,12 +14,13 @@ import torch
 from diffphyscam_ros.scene.collada import load_collada
 from diffphyscam_ros.scene.environment import constant_environment
 from diffphyscam_ros.scene.errors import SceneError, SceneWarning
-from diffphyscam_ros.scene.gltf import Light, load_gltf, NOMINAL_ILLUMINANCE
+from diffphyscam_ros.scene.gltf import load_gltf
 from diffphyscam_ros.scene.images import MAX_TEXTURE_SIZE, TextureLoader
 from diffphyscam_ros.scene.obj import load_obj
+from diffphyscam_ros.scene.photometry import NOMINAL_ILLUMINANCE
 from diffphyscam_ros.scene.polygon_files import load_ply, load_stl
 from diffphyscam_ros.scene.robot import Position
-from diffphyscam_ros.scene.types import DirectionalLight, Instance, Scene
+from diffphyscam_ros.scene.types import DirectionalLight, Instance, Light, PointLight, Scene
 from diffphyscam_ros.scene.urdf_files import PackagePaths
 
 MESH_SUFFIXES = ('.dae', '.glb', '.gltf', '.obj', '.ply', '.stl')
@@ -80,8 +82,9 @@ def load_scene(
 
     :param scale, up_axis, max_texture_size: as for :func:`load_mesh`; a YAML file states scale
         and up axis for each mesh itself, and so does a robot.
-    :param nominal_illuminance: lux that make radiance 1, by which glTF's lights (lux, candela)
-        are converted; for consistent brightness the SensorModel's ``scene_illuminance``.
+    :param nominal_illuminance: lux that make radiance 1, by which lights stated in lux, candela or
+        lumen (glTF, YAML) are converted; for consistent brightness the SensorModel's
+        ``scene_illuminance``.
     :param joint_positions, package_paths: of a robot, see ``Robot.link_poses`` and
         ``load_robot``.
     :raises SceneError: as :func:`load_mesh`, and for what a YAML file or robot says wrongly.
@@ -107,7 +110,7 @@ def load_scene(
     if suffix in SCENE_SUFFIXES:
         from diffphyscam_ros.scene.scene_file import load_scene_file
 
-        return load_scene_file(file, max_texture_size)
+        return load_scene_file(file, max_texture_size, nominal_illuminance)
     parts, lights = _load(file, scale, up_axis, max_texture_size, nominal_illuminance)
     instances = unique_names(parts)
     return Scene(instances, lights) if lights else lit_by_default(instances)
@@ -189,7 +192,11 @@ def move_light(light: Light, frame: torch.Tensor) -> Light:
     if isinstance(light, DirectionalLight):
         direction = linear @ torch.as_tensor(light.direction, dtype=torch.float32)
         x, y, z = (direction / torch.linalg.vector_norm(direction)).tolist()
-        return DirectionalLight((x, y, z), light.irradiance)
+        return replace(light, direction=(x, y, z))
     position = linear @ torch.as_tensor(light.position, dtype=torch.float32) + frame[:3, 3]
     x, y, z = position.tolist()
-    return type(light)((x, y, z), light.intensity)
+    if isinstance(light, PointLight):
+        return replace(light, position=(x, y, z))
+    axis = linear @ torch.as_tensor(light.direction, dtype=torch.float32)
+    along_x, along_y, along_z = (axis / torch.linalg.vector_norm(axis)).tolist()
+    return replace(light, position=(x, y, z), direction=(along_x, along_y, along_z))

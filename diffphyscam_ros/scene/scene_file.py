@@ -18,18 +18,18 @@ from diffphyscam_ros.scene.errors import SceneError
 from diffphyscam_ros.scene.images import TextureLoader
 from diffphyscam_ros.scene.load import load_mesh, scale_matrix, unique_names
 from diffphyscam_ros.scene.meshes import smooth_normals, with_normals
+from diffphyscam_ros.scene.scene_file_lights import read_light
 from diffphyscam_ros.scene.transforms import (
     pose_from_quaternion,
     pose_from_rotation,
     pose_from_rpy,
 )
 from diffphyscam_ros.scene.types import (
-    DirectionalLight,
+    AlphaMode,
     Environment,
     Instance,
     Material,
     Mesh,
-    PointLight,
     Scene,
     Texture,
 )
@@ -43,13 +43,16 @@ _MESH_KEYS = (
 )  # fmt: skip
 _MATERIAL_KEYS = (
     'base_color', 'metallic', 'roughness', 'emissive', 'double_sided', 'base_color_texture',
-    'metallic_roughness_texture', 'normal_texture',
+    'metallic_roughness_texture', 'normal_texture', 'emissive_texture', 'occlusion_texture',
+    'occlusion_strength', 'normal_scale', 'alpha', 'alpha_mode', 'alpha_cutoff',
 )  # fmt: skip
 _PATTERNS = ('checkerboard', 'grid', 'brick', 'wood', 'noise')
 
 
-def load_scene_file(path: Path, max_texture_size: int) -> Scene:
+def load_scene_file(path: Path, max_texture_size: int, nominal_illuminance: float) -> Scene:
     """Read a scene file.
+
+    :param nominal_illuminance: lux that make radiance 1.
 
     :raises SceneError: for anything missing, unknown or out of range, naming the place.
     """
@@ -63,7 +66,7 @@ def load_scene_file(path: Path, max_texture_size: int) -> Scene:
     for index, entry in enumerate(root.items('meshes')):
         parts += reader.parts(Fields(entry, f'{path}: meshes[{index}]'), index)
     lights = tuple(
-        _light(Fields(entry, f'{path}: lights[{index}]'))
+        read_light(Fields(entry, f'{path}: lights[{index}]'), nominal_illuminance)
         for index, entry in enumerate(root.items('lights'))
     )
     environment = (
@@ -138,13 +141,15 @@ class _MeshReader:
             mesh = primitives.plane(width, height, size.whole('subdivisions', 1, 1))
         return Instance(shape, mesh, Material(), torch.eye(4))
 
-    def texture(self, material: Fields, name: str, srgb: bool) -> Texture | None:
+    def texture(
+        self, material: Fields, name: str, srgb: bool, alpha: bool = False
+    ) -> Texture | None:
         """Return a texture: a path, or a mapping with one pattern."""
         if name not in material:
             return None
         value = material.get(name)
         if isinstance(value, str):
-            return self.textures.file(self.folder / value, srgb)
+            return self.textures.file(self.folder / value, srgb, alpha)
         pattern = material.fields(name)
         pattern.allow(_PATTERNS)
         kind = pattern.exactly_one(_PATTERNS)
@@ -276,32 +281,27 @@ def _adjusted(mesh: Mesh, entry: Fields) -> Mesh:
 def _material(entry: Fields, reader: _MeshReader) -> Material:
     """Read a material; it replaces the one of a file as a whole."""
     entry.allow(_MATERIAL_KEYS)
+    alpha = entry.number('alpha', 1.0, 0.0, 1.0)
+    modes: dict[str, AlphaMode] = {'opaque': 'opaque', 'mask': 'mask', 'blend': 'blend'}
+    usual = 'opaque' if alpha == 1.0 else 'blend'
+    mode = modes[entry.choice('alpha_mode', usual, tuple(modes))]
     return Material(
         base_color=entry.triple('base_color', 1.0, high=1.0),
         metallic=entry.number('metallic', 0.0, 0.0, 1.0),
         roughness=entry.number('roughness', 1.0, 0.0, 1.0),
         emissive=entry.triple('emissive', 0.0),
-        base_color_texture=reader.texture(entry, 'base_color_texture', srgb=True),
+        base_color_texture=reader.texture(entry, 'base_color_texture', True, mode != 'opaque'),
         metallic_roughness_texture=reader.texture(entry, 'metallic_roughness_texture', srgb=False),
         normal_texture=reader.texture(entry, 'normal_texture', srgb=False),
         double_sided=entry.flag('double_sided', True),
+        emissive_texture=reader.texture(entry, 'emissive_texture', srgb=True),
+        occlusion_texture=reader.texture(entry, 'occlusion_texture', srgb=False),
+        alpha=alpha,
+        alpha_mode=mode,
+        alpha_cutoff=entry.number('alpha_cutoff', 0.5, low=0.0),
+        occlusion_strength=entry.number('occlusion_strength', 1.0, 0.0, 1.0),
+        normal_scale=entry.number('normal_scale', 1.0),
     )
-
-
-def _light(entry: Fields) -> DirectionalLight | PointLight:
-    """Read one light."""
-    entry.allow(('directional', 'point'))
-    kind = entry.exactly_one(('directional', 'point'))
-    light = entry.fields(kind)
-    if kind == 'directional':
-        light.allow(('direction', 'irradiance'))
-        x, y, z = light.vector('direction')
-        if x == y == z == 0:
-            raise SceneError(f'{light.at("direction")} = [0, 0, 0]: must have a length')
-        return DirectionalLight((x, y, z), light.triple('irradiance'))
-    light.allow(('position', 'intensity'))
-    x, y, z = light.vector('position')
-    return PointLight((x, y, z), light.triple('intensity'))
 
 
 def _environment(entry: Fields, folder: Path) -> Environment:

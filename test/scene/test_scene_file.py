@@ -186,10 +186,26 @@ def test_example_scene(repository: Path) -> None:
         ),
         ('meshes: {box: {size: 1}}', 'must be a list'),
         ('meshes: [box]', r"mapping .* is needed, not 'box'"),
-        ('lights: [{spot: {}}]', 'allowed: directional, point'),
+        ('lights: [{spot: {}}]', r'intensity is missing \(or candela or lumen'),
         ('lights: [{directional: {direction: [0, 0, 0], irradiance: 1}}]', 'have a length'),
         ('lights: [{directional: {direction: [0, 0, 1]}}]', 'irradiance is missing'),
         ('lights: [{point: {position: [0, 0, 0], intensity: -1}}]', 'at least 0'),
+        ('lights: [{point: {intensity: 1}}]', 'position is missing'),
+        (
+            'lights: [{point: {position: [0, 0, 0], candela: 1, lumen: 1}}]',
+            'found candela and lumen',
+        ),
+        (
+            'lights: [{spot: {position: [0, 0, 0], direction: [0, 0, 1], intensity: 1, '
+            'inner_angle: 0.9}}]',
+            'must be below outer_angle 0.785',
+        ),
+        ('lights: [{laser: {}}]', 'allowed: directional, point, spot'),
+        ('lights: [{directional: {direction: [0, 0, 1], lux: 1, angle: 2}}]', 'angle = 2'),
+        (
+            'meshes: [{plane: {size: 1}, material: {alpha_mode: add}}]',
+            'must be one of opaque, mask, blend',
+        ),
         ('environment: {constant: 1, file: a.hdr}', 'exactly one'),
         ('environment: {file: absent.hdr}', 'environment: file: .*no such file'),
         ('environment: 3', 'mapping'),
