@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+import textwrap
 
 import cv2
 from gltf_builder import Builder
@@ -178,7 +179,7 @@ def test_collada_transparency(tmp_path: Path, transparency: str, alpha: float) -
 
 def scene_file(tmp_path: Path, text: str) -> Path:
     path = tmp_path / 'scene.yaml'
-    path.write_text('schema: diffphyscam_ros/scene/1\n' + text)
+    path.write_text('schema: diffphyscam_ros/scene/1\n' + textwrap.dedent(text))
     return path
 
 
