@@ -51,11 +51,11 @@ LEAN_BY_ROW, LEAN_BY_COLUMN = _F + 72 * BLOCK, _F + 73 * BLOCK
 POSITION_BY_ROW, POSITION_BY_COLUMN = _F + 74 * BLOCK, _F + 75 * BLOCK
 TO_LEAN, TO_POSITION = _F + 76 * BLOCK, _F + 77 * BLOCK
 SLOPE_X, SLOPE_Y, SLOPE_Z = _F + 78 * BLOCK, _F + 79 * BLOCK, _F + 80 * BLOCK  # of irradiance
-TO_LIGHT_X, TO_LIGHT_Y, TO_LIGHT_Z = _F + 81 * BLOCK, _F + 82 * BLOCK, _F + 83 * BLOCK
-"""The derivative by one channel's irradiance, times the normal."""
-MONOMIALS = _F + 84 * BLOCK  # 21 fields: the monomials of degree 5 of the normal
-SLOPES = _F + 105 * BLOCK  # 189 numbers of the irradiance, not by the pixel
-ADJOINT_FLOATS = _F + 107 * BLOCK
+TO_LIGHT = _F + 81 * BLOCK
+"""9 fields: the derivative by the irradiance, times x, y, z of the normal; three a channel."""
+MONOMIALS = _F + 90 * BLOCK  # 21 fields: the monomials of degree 5 of the normal
+SLOPES = _F + 111 * BLOCK  # 189 numbers of the irradiance, not by the pixel
+ADJOINT_FLOATS = _F + 113 * BLOCK
 
 FIRST_CLEARED, END_CLEARED = TO_DEPTH, TO_TEXEL_R
 """Fields of this range begin a block as zeros: they are added to."""

@@ -16,9 +16,7 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
     SLOPE_Z,
     SLOPES,
     TO_BASE_R,
-    TO_LIGHT_X,
-    TO_LIGHT_Y,
-    TO_LIGHT_Z,
+    TO_LIGHT,
     TO_METALLIC,
     TO_N_DOT_V,
     TO_NORMAL_X,
@@ -140,22 +138,36 @@ def _fill_slopes(s, channel):
 
 
 @kernel(fastmath=True)
-def _sum_products(s, one, other):
-    """Return the sum over a block of the products of two fields."""
-    total = ZERO
-    for i in range(BLOCK):
-        total += s[one + i] * s[other + i]
-    return total
+def _to_polynomial(s, band, to_polynomial):
+    """Add to the polynomial's derivative, from TO_LIGHT and MONOMIALS."""
+    for axis in range(3):
+        for channel in range(3):
+            total = ZERO
+            for i in range(BLOCK):
+                total += s[TO_LIGHT + (3 * channel + axis) * BLOCK + i]
+            to_polynomial[band, axis, channel] += total
+    for number in range(LOWERED.shape[0]):
+        to_light = TO_LIGHT + LOWERED[number, 0] * BLOCK
+        monomial = MONOMIALS + LOWERED[number, 1] * BLOCK
+        r, g, b = ZERO, ZERO, ZERO
+        for i in range(BLOCK):
+            value = s[monomial + i]
+            r += value * s[to_light + i]
+            g += value * s[to_light + 3 * BLOCK + i]
+            b += value * s[to_light + 6 * BLOCK + i]
+        to_polynomial[band, 3 + number, 0] += r
+        to_polynomial[band, 3 + number, 1] += g
+        to_polynomial[band, 3 + number, 2] += b
 
 
 @kernel(fastmath=True)
-def add_diffuse_environment_adjoint(s, polynomial, band, to_polynomial):
+def add_diffuse_environment_adjoint(s, polynomial, band, to_polynomial, wanted):
     """Carry the derivatives back through the environment's diffuse reflection.
 
     Reads what :func:`keep_slopes` has filled.
 
     :param polynomial: (31, 3) float32.
-    :param to_polynomial: (bands, 31, 3) float64, added to at ``band``.
+    :param to_polynomial: (bands, 31, 3) float64, added to at ``band`` where ``wanted``.
     """
     _fill_monomials(s)
     for channel in range(3):
@@ -166,7 +178,7 @@ def add_diffuse_environment_adjoint(s, polynomial, band, to_polynomial):
             TO_R + channel * BLOCK,
         )
         k0, k1, k2 = polynomial[0, channel], polynomial[1, channel], polynomial[2, channel]
-        t0, t1, t2 = ZERO, ZERO, ZERO
+        product = TO_LIGHT + 3 * channel * BLOCK
         for i in range(BLOCK):
             x, y, z = s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i]
             sx, sy, sz = s[SLOPE_X + i], s[SLOPE_Y + i], s[SLOPE_Z + i]
@@ -191,16 +203,8 @@ def add_diffuse_environment_adjoint(s, polynomial, band, to_polynomial):
             s[TO_NORMAL_X + i] += to_light * (sx + k0)
             s[TO_NORMAL_Y + i] += to_light * (sy + k1)
             s[TO_NORMAL_Z + i] += to_light * (sz + k2)
-            to_x, to_y, to_z = to_light * x, to_light * y, to_light * z
-            s[TO_LIGHT_X + i], s[TO_LIGHT_Y + i], s[TO_LIGHT_Z + i] = to_x, to_y, to_z
-            t0, t1, t2 = t0 + to_x, t1 + to_y, t2 + to_z
-        to_polynomial[band, 0, channel] += t0
-        to_polynomial[band, 1, channel] += t1
-        to_polynomial[band, 2, channel] += t2
-        for number in range(LOWERED.shape[0]):
-            part = _sum_products(
-                s,
-                TO_LIGHT_X + LOWERED[number, 0] * BLOCK,
-                MONOMIALS + LOWERED[number, 1] * BLOCK,
-            )
-            to_polynomial[band, 3 + number, channel] += part
+            s[product + i] = to_light * x
+            s[product + BLOCK + i] = to_light * y
+            s[product + 2 * BLOCK + i] = to_light * z
+    if wanted:
+        _to_polynomial(s, band, to_polynomial)

@@ -101,6 +101,7 @@ from diffphyscam_ros.kernels.surface_kept import recompute_surface
 
 # Places in ``wants``.
 SURFACE, CAMERA, NORMALS, UVS, COLORS, ATLAS, GLOSSY, PICTURE = range(8)
+FACTORS, LIGHTS, IRRADIANCE, TURN, ROTATE, PINHOLE = range(8, 14)
 # Places in ``given``.
 COLOR, DEPTH, NORMAL, ALPHA = range(4)
 
@@ -159,7 +160,7 @@ def _light_adjoint(
         _, _, _, _, _, _, _, _, _, _, to_glossy, glossy_flags, _, _ = tables
         if has_sky_visibility:
             see_sky(s, n, BLOCK, sky_visibility)
-        add_diffuse_environment_adjoint(s, irradiance, band, to_irradiance)
+        add_diffuse_environment_adjoint(s, irradiance, band, to_irradiance, wants[IRRADIANCE])
         partly = has_sky_visibility or (uses & USES_OCCLUSION) != 0
         weigh_reflection_with_slopes(s, n, BLOCK, table)
         see_mirrored(s, partly)
@@ -208,7 +209,8 @@ def _surface_adjoint(
         s[TO_NORMAL_X + i] *= s[FLIP + i]
         s[TO_NORMAL_Y + i] *= s[FLIP + i]
         s[TO_NORMAL_Z + i] *= s[FLIP + i]
-    emissive_adjoint(s, n, count, factors, band, to_factors)
+    if wants[FACTORS] or (uses & USES_EMISSIVE) != 0:
+        emissive_adjoint(s, n, count, factors, band, to_factors)
     if textured and (uses & USES_EMISSIVE) != 0:
         sample_textures_adjoint(
             s, n, count, flags, TEXTURE_EMISSIVE, atlas, levels, counts, band,
@@ -221,7 +223,8 @@ def _surface_adjoint(
                 s, n, count, flags, TEXTURE_OCCLUSION, atlas, levels, counts, band,
                 to_atlas, atlas_flags, wants_atlas, surface,
             )  # fmt: skip
-    metal_adjoint(s, n, count, factors, band, to_factors)
+    if wants[FACTORS] or (uses & USES_METAL) != 0:
+        metal_adjoint(s, n, count, factors, band, to_factors)
     if textured and (uses & USES_METAL) != 0:
         sample_textures_adjoint(
             s, n, count, flags, TEXTURE_METAL, atlas, levels, counts, band,
@@ -248,7 +251,7 @@ def _surface_adjoint(
     if surface:
         mix_normals_adjoint(
             s, n, count, flags, normals, rotate, band, to_rotate, to_normals, normal_flags,
-            wants[NORMALS],
+            wants[NORMALS], wants[ROTATE],
         )  # fmt: skip
         if (uses & USES_TEXTURE) != 0:
             mix_uvs_adjoint(s, n, count, uvs, band, to_uvs, uv_flags, wants[UVS])
@@ -320,9 +323,10 @@ def shade_adjoint(
     :param order: int32 numbers of all bands, as they are worked on; a band is rows.
     :param to_color, to_depth, to_normal, to_alpha: (H·W, 3), (H·W,), (H·W, 3), (H·W,) float32
         derivatives, read where ``given`` (4 bools in this order) says so.
-    :param wants: 8 bools: anything of the surface at all; vertices, normals, uvs, colours; atlas;
-        prefiltered environment; the environment's picture.
-    :param tables: of the last seven of ``wants`` each (bands, N, C) float32 and its flags
+    :param wants: 14 bools: anything of the surface at all; vertices, normals, uvs, colours; atlas;
+        prefiltered environment; the environment's picture; and each of the ``sums``, which may be
+        incomplete where they are not wanted.
+    :param tables: of the seven from the vertices on, each (bands, N, C) float32 and its flags
         (bands, ⌈N / 64⌉) uint8; added to.
     :param sums: with bands first, float64: factors (I, 12), lights (L, 14), irradiance (31, 3),
         turn (3, 3), normal matrices (I, 3, 3), pinhole (4,); added to.

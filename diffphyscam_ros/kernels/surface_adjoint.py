@@ -70,14 +70,25 @@ from diffphyscam_ros.kernels.surface import HAS_NORMALS, SMALL
 
 @kernel(fastmath=True)
 def mix_normals_adjoint(
-    s, n, count, flags, normals, rotate, band, to_rotate, to_normals, normal_flags, wanted
+    s,
+    n,
+    count,
+    flags,
+    normals,
+    rotate,
+    band,
+    to_rotate,
+    to_normals,
+    normal_flags,
+    wants_normals,
+    wants_rotate,
 ):
     """Carry TO_NORMAL, of the unit normals before bending, back to what they are made of.
 
     Adds to TO_WEIGHT and TO_FACING.
 
-    :param to_rotate: (bands, I, 3, 3) float64, added to at ``band``.
-    :param to_normals: (bands, V, 3) float32 and its ``normal_flags``, used where ``wanted``.
+    :param to_rotate: (bands, I, 3, 3) float64, added to at ``band`` where ``wants_rotate``.
+    :param to_normals: (bands, V, 3) float32 and its ``normal_flags``, where ``wants_normals``.
     """
     for i in range(count):
         tx, ty, tz = s[TO_NORMAL_X + i], s[TO_NORMAL_Y + i], s[TO_NORMAL_Z + i]
@@ -111,22 +122,23 @@ def mix_normals_adjoint(
         tx, ty, tz = (tx - along * nx) * inverse, (ty - along * ny) * inverse, (
             tz - along * nz
         ) * inverse  # fmt: skip
-        to_rotate[band, k, 0, 0] += tx * x
-        to_rotate[band, k, 0, 1] += tx * y
-        to_rotate[band, k, 0, 2] += tx * z
-        to_rotate[band, k, 1, 0] += ty * x
-        to_rotate[band, k, 1, 1] += ty * y
-        to_rotate[band, k, 1, 2] += ty * z
-        to_rotate[band, k, 2, 0] += tz * x
-        to_rotate[band, k, 2, 1] += tz * y
-        to_rotate[band, k, 2, 2] += tz * z
+        if wants_rotate:
+            to_rotate[band, k, 0, 0] += tx * x
+            to_rotate[band, k, 0, 1] += tx * y
+            to_rotate[band, k, 0, 2] += tx * z
+            to_rotate[band, k, 1, 0] += ty * x
+            to_rotate[band, k, 1, 1] += ty * y
+            to_rotate[band, k, 1, 2] += ty * z
+            to_rotate[band, k, 2, 0] += tz * x
+            to_rotate[band, k, 2, 1] += tz * y
+            to_rotate[band, k, 2, 2] += tz * z
         x = rotate[k, 0, 0] * tx + rotate[k, 1, 0] * ty + rotate[k, 2, 0] * tz
         y = rotate[k, 0, 1] * tx + rotate[k, 1, 1] * ty + rotate[k, 2, 1] * tz
         z = rotate[k, 0, 2] * tx + rotate[k, 1, 2] * ty + rotate[k, 2, 2] * tz
         s[TO_WEIGHT_A + i] += normals[a, 0] * x + normals[a, 1] * y + normals[a, 2] * z
         s[TO_WEIGHT_B + i] += normals[b, 0] * x + normals[b, 1] * y + normals[b, 2] * z
         s[TO_WEIGHT_C + i] += normals[c, 0] * x + normals[c, 1] * y + normals[c, 2] * z
-        if wanted:
+        if wants_normals:
             add_three(to_normals, normal_flags, band, a, wa * x, wa * y, wa * z)
             add_three(to_normals, normal_flags, band, b, wb * x, wb * y, wb * z)
             add_three(to_normals, normal_flags, band, c, wc * x, wc * y, wc * z)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from diffphyscam_ros.kernels.adjoint_scratch import (
     BASE_TEXEL_A,
     BASE_TEXEL_B,
@@ -65,13 +67,6 @@ from diffphyscam_ros.kernels.surface import (
 
 
 @kernel(fastmath=True)
-def _keep(s, n, flags, column, texel, kept):
-    """Set a field to a channel of TEXEL, and to 1 where there is no texture of this kind."""
-    for i in range(BLOCK):
-        s[kept + i] = s[texel + i] if flags[n[ITEM + i], column] >= 0 else ONE
-
-
-@kernel(fastmath=True)
 def _keep_none(s, kept):
     for i in range(BLOCK):
         s[kept + i] = ONE
@@ -79,13 +74,19 @@ def _keep_none(s, kept):
 
 @kernel(fastmath=True)
 def _look_up(s, n, materials, column, fields):
-    """Keep what the textures of one kind say: the fields are for red, green, blue and alpha."""
+    """Keep what the textures of one kind say, 1 where there is none.
+
+    :param fields: for red, green, blue and alpha.
+    """
     _, flags, atlas, levels, counts = materials
+    red, green, blue, alpha = fields
     sample_textures(s, n, BLOCK, flags, column, ITEM, atlas, levels, counts)
-    _keep(s, n, flags, column, TEXEL_R, fields[0])
-    _keep(s, n, flags, column, TEXEL_G, fields[1])
-    _keep(s, n, flags, column, TEXEL_B, fields[2])
-    _keep(s, n, flags, column, TEXEL_A, fields[3])
+    for i in range(BLOCK):
+        painted = flags[np.uint32(n[ITEM + i]), column] >= 0
+        s[red + i] = s[TEXEL_R + i] if painted else ONE
+        s[green + i] = s[TEXEL_G + i] if painted else ONE
+        s[blue + i] = s[TEXEL_B + i] if painted else ONE
+        s[alpha + i] = s[TEXEL_A + i] if painted else ONE
 
 
 @kernel(fastmath=True)
@@ -145,7 +146,7 @@ def recompute_surface(s, n, step_x, step_y, geometry, rotate, materials):
         fields = (OCCLUSION_TEXEL, TEXEL_G, TEXEL_B, TEXEL_A)
         _look_up(s, n, materials, TEXTURE_OCCLUSION, fields)
         for i in range(BLOCK):
-            strength = factors[n[ITEM + i], OCCLUSION_STRENGTH]
+            strength = factors[np.uint32(n[ITEM + i]), OCCLUSION_STRENGTH]
             s[SEEN + i] = ONE + strength * (s[OCCLUSION_TEXEL + i] - ONE)
     else:
         _keep_none(s, OCCLUSION_TEXEL)

@@ -29,6 +29,7 @@ from diffphyscam_ros.render.fused_shading import (
 from diffphyscam_ros.render.gradient_tables import band_count, GradientTables, NO_TABLE
 from diffphyscam_ros.render.interpolation import normal_matrices
 from diffphyscam_ros.render.lighting import turned_irradiance
+from diffphyscam_ros.render.materials import NORMAL_TEXTURE
 from diffphyscam_ros.render.radiance import Radiance
 from diffphyscam_ros.render.reflectance import environment_table
 from diffphyscam_ros.render.shading import CLOSED, Shaded
@@ -84,7 +85,16 @@ class _ShadedPicture(torch.autograd.Function):
             closed = (torch.from_numpy(plan.triangles) == CLOSED).reshape(shaded.alpha.shape)
             for part in (picture.color, picture.depth, picture.normal, shaded.alpha):
                 part[closed] = 0.0
-        ctx.mark_non_differentiable(picture.instance)
+        # Nothing behind the renderer should ask for derivatives that end here.
+        wanted = dict(zip(INPUTS, ctx.needs_input_grad[1:], strict=True))
+        flags = plan.frame.materials.flags
+        bent = bool((flags[:, NORMAL_TEXTURE] >= 0).any())
+        turned = any(wanted[name] for name in (*SURFACE, *(('atlas', 'factors') if bent else ())))
+        moved = wanted['camera'] or wanted['pinhole']
+        fixed = [picture.instance]
+        fixed += [] if turned else [picture.normal]
+        fixed += [] if moved else [picture.depth]
+        ctx.mark_non_differentiable(*fixed)
         return picture.color, picture.depth, picture.normal, picture.instance, shaded.alpha
 
     @staticmethod
@@ -165,7 +175,7 @@ def _walk_back(
                 _given(outputs[2], pixels, 3),
                 _given(outputs[3], pixels),
                 tuple(output is not None for output in outputs),
-                (any(wanted[name] for name in SURFACE), *(wanted[name] for name in TABLES)),
+                (any(wanted[name] for name in SURFACE), *(wanted[name] for name in INPUTS)),
                 tuple(array for table in tables for array in (table.values, table.flags)),
                 tuple(sums[name] for name in SUMS),
             )

@@ -11,20 +11,19 @@ import torch
 
 from diffphyscam_ros.camera.intrinsics import Intrinsics
 from diffphyscam_ros.kernels.buffers import BufferPool
-from diffphyscam_ros.render.antialias import antialias, antialias_fused, find_silhouettes
+from diffphyscam_ros.render.antialias import find_silhouettes
 from diffphyscam_ros.render.cuda_visibility import CudaVisibility
 from diffphyscam_ros.render.device import choose_device
 from diffphyscam_ros.render.frame import Frame, FramePacker
-from diffphyscam_ros.render.fused_shading import shade_fused
 from diffphyscam_ros.render.geometry import on_cpu
-from diffphyscam_ros.render.interpolation import normal_matrices, to_camera
+from diffphyscam_ros.render.gradient_tables import GradientTables
 from diffphyscam_ros.render.layers import stack_layers, stack_layers_fused
+from diffphyscam_ros.render.paths import GradientPath, KernelPath, Path, TorchPath
 from diffphyscam_ros.render.radiance import Radiance
-from diffphyscam_ros.render.shading import shade, Shaded
 from diffphyscam_ros.render.visibility import CpuVisibility, Visibility
 from diffphyscam_ros.scene.types import Scene
 
-KEPT_BUFFERS = 32  # seven for each picture that somebody still holds
+KEPT_BUFFERS = 32  # seven for each picture that somebody still holds, ten with gradients
 
 
 class Renderer:
@@ -40,6 +39,7 @@ class Renderer:
     :param antialias: smooth the edges of silhouettes in ``color`` (depth, normal and instance
         stay those at the pixel centres).
     :param near: metres; nothing nearer along z is seen.
+    :param reference: shade in readable torch, which the CPU kernels are held to; slow.
     :raises DeviceError: where the device asked for cannot render; it names the remedy.
 
     >>> import torch
@@ -50,18 +50,26 @@ class Renderer:
     (torch.Size([48, 64]), inf)
     """
 
-    def __init__(self, device: str = 'auto', antialias: bool = False, near: float = 1e-3) -> None:
+    def __init__(
+        self,
+        device: str = 'auto',
+        antialias: bool = False,
+        near: float = 1e-3,
+        reference: bool = False,
+    ) -> None:
         """See the class."""
         if not 0.0 < near < np.inf:
             raise ValueError(f'near = {near} m: must be positive and finite')
         self.antialias = antialias
         self.near = near
+        self.reference = reference
         self.device, self.device_reason = choose_device(device)
         self._cpu_visibility = CpuVisibility()
         self._visibility: Visibility = self._cpu_visibility
         if self.device.type == 'cuda':
             self._visibility = CudaVisibility(self.device)
         self._buffers = BufferPool(KEPT_BUFFERS)
+        self._tables = GradientTables()
         self._packer = FramePacker(self.device)
 
     def __call__(
@@ -78,22 +86,28 @@ class Renderer:
             or lights whose arrays do not fit together.
         """
         frame = self._packer.frame(scene, intrinsics, camera_to_world, self.near)
-        fused = self.device.type == 'cpu' and not frame.differentiable
-        camera = None if fused else self._camera(frame)
         if frame.layered:
-            radiance, triangles = self._draw_layers(frame, camera)
+            radiance, triangles, path = self._draw_layers(frame)
         else:
             triangles = self._visibility.triangles(
                 frame.geometry, frame.mesh_to_camera.detach(), frame.double_sided, frame.view
             )
-            radiance = self._shade(frame, triangles, camera).radiance
-        return (
-            self._smooth(scene, frame, triangles, camera, radiance) if self.antialias else radiance
-        )
+            path = self._path(frame)
+            radiance = path.shade(triangles).radiance
+        if not self.antialias:
+            return radiance
+        return self._smooth(scene, frame, triangles, path, radiance)
 
-    def _draw_layers(
-        self, frame: Frame, camera: torch.Tensor | None
-    ) -> tuple[Radiance, torch.Tensor]:
+    def _path(self, frame: Frame) -> Path:
+        """Choose how a frame is shaded that the visibility has just looked at."""
+        if self.reference or self.device.type != 'cpu' or frame.dtype != torch.float32:
+            return TorchPath(frame, self.device)
+        points = self._cpu_visibility.camera
+        if frame.differentiable:
+            return GradientPath(frame, points, self._buffers, self._tables)
+        return KernelPath(frame, points, self._buffers)
+
+    def _draw_layers(self, frame: Frame) -> tuple[Radiance, torch.Tensor, Path]:
         """Draw a frame through which one sees, and return the triangles that stand for it.
 
         The CPU finds its triangles on every device.
@@ -101,66 +115,33 @@ class Renderer:
         visibility, geometry = self._cpu_visibility, on_cpu(frame.geometry)
         seen_from = frame.mesh_to_camera.detach(), frame.double_sided, frame.view
         first = visibility.triangles(geometry, *seen_from, layered=True).to(self.device)
-
-        def shade_layer(triangles: torch.Tensor) -> Shaded:
-            return self._shade(frame, triangles, camera)
+        path = self._path(frame)
 
         def behind(through: npt.NDArray[np.bool_]) -> torch.Tensor:
             return visibility.triangles_behind(geometry, *seen_from, through)
 
-        if camera is None:
-            return stack_layers_fused(first, shade_layer, behind, self._buffers)
-        return stack_layers(first, shade_layer, behind)
-
-    def _camera(self, frame: Frame) -> torch.Tensor:
-        """Return the vertices (V, 3) in the optical frame, differentiably."""
-        return to_camera(frame.geometry, frame.mesh_to_camera.to(self.device, frame.dtype))
-
-    def _shade(self, frame: Frame, triangles: torch.Tensor, camera: torch.Tensor | None) -> Shaded:
-        """Shade the triangles seen, by the CPU kernel where ``camera`` is None, else in torch."""
-        if camera is None:
-            return shade_fused(triangles, frame, self._cpu_visibility.camera, self._buffers)
-        return shade(
-            triangles,
-            frame.view.width,
-            frame.view.height,
-            frame.pinhole,
-            frame.geometry,
-            frame.materials,
-            camera,
-            normal_matrices(frame.mesh_to_camera.to(self.device, frame.dtype)),
-            frame.illumination,
-        )
+        if path.differentiable:
+            return *stack_layers(first, path.shade, behind), path
+        return *stack_layers_fused(first, path.shade, behind, self._buffers), path
 
     def _smooth(
         self,
         scene: Scene,
         frame: Frame,
         triangles: torch.Tensor,
-        camera: torch.Tensor | None,
+        path: Path,
         radiance: Radiance,
     ) -> Radiance:
-        """Smooth silhouettes, by the CPU kernel where ``camera`` is None, else in torch."""
-        view = frame.view
+        """Smooth silhouettes."""
         silhouettes = find_silhouettes(
             triangles.cpu().numpy(),
             radiance.depth.detach().cpu().float().reshape(-1).numpy(),
             frame.geometry.faces.cpu().numpy(),
             frame.geometry.face_instance.cpu().numpy(),
             self._packer.neighbours(scene, frame.geometry),
-            self._cpu_visibility.camera
-            if camera is None
-            else camera.detach().cpu().float().numpy(),
-            view,
+            path.points(),
+            frame.view,
             self._buffers,
         )
-        flat = radiance.color.reshape(-1, 3)
-        if camera is None:
-            color = self._buffers.take(view.width * view.height, 3)
-            antialias_fused(flat.numpy(), silhouettes, view, color)
-            smooth = torch.from_numpy(color)
-        else:
-            smooth = antialias(
-                flat, silhouettes, frame.geometry.faces, camera, frame.pinhole, view.width
-            )
+        smooth = path.smooth(radiance.color.reshape(-1, 3), silhouettes)
         return replace(radiance, color=smooth.reshape(radiance.color.shape))

@@ -38,15 +38,15 @@ def double(monkeypatch: pytest.MonkeyPatch) -> Rasterizer:
 
 def by_cuda(scene: Scene, pinhole: Intrinsics = PINHOLE, pose: torch.Tensor = FRONT) -> Radiance:
     """Render with the adapter's visibility; everything after it is the CPU's."""
-    renderer = Renderer('cpu')
+    # The CPU kernels read the vertices that the CPU's visibility leaves behind; the readable
+    # path is the one that runs on CUDA.
+    renderer = Renderer('cpu', reference=True)
     renderer._visibility = CudaVisibility(torch.device('cpu'))
-    # The fused shading reads the vertices that the CPU's visibility leaves behind: the general
-    # one, which is the one that runs on CUDA, is chosen by a gradient.
-    return renderer(scene, pinhole, pose.clone().requires_grad_())
+    return renderer(scene, pinhole, pose)
 
 
 def by_cpu(scene: Scene, pinhole: Intrinsics = PINHOLE, pose: torch.Tensor = FRONT) -> Radiance:
-    return Renderer('cpu')(scene, pinhole, pose.clone().requires_grad_())
+    return Renderer('cpu', reference=True)(scene, pinhole, pose)
 
 
 def moved(x: float, y: float, z: float) -> torch.Tensor:

@@ -33,7 +33,7 @@ def fused(scene: Scene, **options: object) -> Radiance:
 
 
 def in_torch(scene: Scene, **options: object) -> Radiance:
-    return Renderer('cpu', **options)(scene, PINHOLE, torch.eye(4).requires_grad_())
+    return Renderer('cpu', reference=True, **options)(scene, PINHOLE, torch.eye(4))
 
 
 PATHS = pytest.mark.parametrize('render', [fused, in_torch])

@@ -274,8 +274,8 @@ def test_light_poses_are_in_the_world(rich_scene: Scene) -> None:
 
 
 def torch_path(scene: Scene, pinhole: Intrinsics) -> Radiance:
-    """Render by the differentiable path."""
-    return Renderer('cpu')(scene, pinhole, FRONT.clone().requires_grad_())
+    """Render by the readable path."""
+    return Renderer('cpu', reference=True)(scene, pinhole, FRONT)
 
 
 def test_kernel_equals_torch(rich_scene: Scene) -> None:
