@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional
 
 from diffphyscam_ros.render.cache import needs_grad
+from diffphyscam_ros.render.texture_atlas import atlas_layout, build_atlas
 from diffphyscam_ros.scene.types import Instance, Material, Texture
 
 # Columns of the flags.
@@ -92,17 +92,6 @@ def used_textures(instances: tuple[Instance, ...]) -> list[Texture]:
     return list({id(texture): texture for texture in every()}.values())
 
 
-def mip_levels(image: torch.Tensor) -> list[torch.Tensor]:
-    """Return (H, W, C) and its halvings down to (1, 1, C), each the mean over its texels' area."""
-    levels = [image]
-    while levels[-1].shape[:2] != (1, 1):
-        height, width = levels[-1].shape[:2]
-        smaller = (max(height // 2, 1), max(width // 2, 1))
-        picture = levels[-1].permute(2, 0, 1)
-        levels.append(functional.adaptive_avg_pool2d(picture, smaller).permute(1, 2, 0))
-    return levels
-
-
 def pack_materials(
     instances: tuple[Instance, ...], device: torch.device, dtype: torch.dtype
 ) -> Materials:
@@ -112,25 +101,9 @@ def pack_materials(
     """
     textures = used_textures(instances)
     number = {id(texture): index for index, texture in enumerate(textures)}
-    texels: list[torch.Tensor] = []
-    rows: list[list[tuple[int, int, int]]] = []
-    offset = 0
-    for texture in textures:
-        image = texture.image
-        if image.ndim != 3 or image.shape[-1] not in (3, 4) or image.numel() == 0:
-            raise ValueError(
-                f'texture image has shape {tuple(image.shape)}: must be (H, W, 3) or (H, W, 4)'
-            )
-        row = []
-        for level in mip_levels(image.to(device, dtype)):
-            height, width, channels = level.shape
-            row.append((offset, width, height))
-            offset += height * width
-            texel = level.reshape(-1, channels)
-            texels.append(texel if channels == 4 else functional.pad(texel, (0, 1), value=1.0))
-        rows.append(row)
-    if offset > 2**31 - 1:
-        raise ValueError(f'the textures hold {offset} texels: must be below 2^31')
+    images = [texture.image for texture in textures]
+    layout = atlas_layout(images)
+    rows = [levels.tolist() for levels in layout]
     longest = max((len(row) for row in rows), default=1)
     # Unused places repeat the coarsest level, so that any level number is a valid one.
     table = [row + [row[-1]] * (longest - len(row)) for row in rows] or [[(0, 1, 1)]]
@@ -144,9 +117,7 @@ def pack_materials(
         if factors
         else torch.zeros(0, FACTOR_COLUMNS, device=device, dtype=dtype),
         flags=torch.tensor(flags, dtype=torch.int32, device=device).reshape(-1, FLAG_COLUMNS),
-        atlas=torch.cat(texels).contiguous()
-        if texels
-        else torch.ones(1, 4, device=device, dtype=dtype),
+        atlas=build_atlas([image.to(device, dtype) for image in images], layout).to(device, dtype),
         levels=torch.tensor(table, dtype=torch.int32, device=device),
         counts=torch.tensor([len(row) for row in rows] or [1], dtype=torch.int32, device=device),
     )
