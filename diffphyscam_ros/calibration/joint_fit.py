@@ -14,22 +14,33 @@ import numpy as np
 import numpy.typing as npt
 
 from diffphyscam_ros.calibration.joint_model import JointModel
-from diffphyscam_ros.calibration.joint_parameters import Array, CameraNumbers, frame_spread, PLACE
+from diffphyscam_ros.calibration.joint_parameters import (
+    Array,
+    BLUR,
+    CameraNumbers,
+    frame_spread,
+    LEAST_BLUR,
+    PLACE,
+)
 from diffphyscam_ros.calibration.projection import rotations
 
 HUBER = 2.5
 """Residuals beyond this many standard deviations pull less than by their square."""
 
 STEPS = 12
-ENOUGH = 1e-5
+ENOUGH = 4e-6
 """Of the cost: a step that gains less is the last."""
+
+EASY = 1e-7
+"""Share of the diagonal that is added to begin with: distance and focal length can nearly stand in
+for each other, and more would stop their common move far from where it ends."""
 
 Step = Callable[[], None]
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Where a fit is: the camera's numbers (p,), those of frames (f, 18), their turns (f, 3, 3).
+    """Where a fit is: the camera's numbers (p,), those of frames (f, 17), their turns (f, 3, 3).
 
     The first three numbers of a frame are 0; its turn has them.
     """
@@ -45,7 +56,7 @@ class Weights:
 
     :param sigma: (N,) standard deviation of each value's noise.
     :param scale: of all residuals over ``sigma``: 1 where nothing but that noise is left.
-    :param start: (f, 18) about which each frame's numbers are held, weakly.
+    :param start: (f, 17) about which each frame's numbers are held, weakly.
     """
 
     sigma: Array
@@ -96,7 +107,7 @@ def fit(
     :param free: (p,) which of the camera's numbers move; none = those of the frames alone.
     :param tick: called before every step.
     """
-    state, damping = start, 1e-3
+    state, damping = start, EASY
     held = frame_spread() ** -2.0
     pull = np.where(free, numbers.spread**-2.0, 0.0)
     cost = _cost(model, state, weights, numbers.known, pull, held)
@@ -113,9 +124,9 @@ def fit(
             if rest <= cost:
                 gained = cost - rest
                 state, cost, moved = new, rest, True
-                damping = max(damping / 10.0, 1e-9)
+                damping = max(damping / 30.0, EASY)
                 break
-            damping *= 10.0
+            damping *= 30.0
         if not moved or gained < ENOUGH * max(cost, 1e-12):
             break
     if moved or normal is None:
@@ -148,18 +159,18 @@ class _Normal:
     """The normal equations, one block for the camera and one for each frame."""
 
     camera: Array  # (k, k)
-    mixed: Array  # (f, k, 18)
-    frame: Array  # (f, 18, 18)
+    mixed: Array  # (f, k, 17)
+    frame: Array  # (f, 17, 17)
     pull_camera: Array  # (k,)
-    pull_frame: Array  # (f, 18)
+    pull_frame: Array  # (f, 17)
     score_camera: Array  # (f, k) of the samples of each frame alone
     free: npt.NDArray[np.bool_]
 
     def step(self, state: State, damping: float) -> State:
         """Return the state after one damped step."""
-        frame = _damped(self.frame, damping)
-        back = np.linalg.solve(frame, self.mixed.transpose(0, 2, 1))  # (f, 18, k)
-        own = np.linalg.solve(frame, self.pull_frame[..., None])[..., 0]
+        block = _damped(self.frame, damping)
+        back = np.linalg.solve(block, self.mixed.transpose(0, 2, 1))  # (f, 17, k)
+        own = np.linalg.solve(block, self.pull_frame[..., None])[..., 0]
         move = np.zeros(len(self.camera))
         if len(move):
             left = _damped(self.camera, damping) - np.einsum('fka,fal->kl', self.mixed, back)
@@ -170,7 +181,10 @@ class _Normal:
         camera[self.free] += move
         turns = state.turns @ rotations(change[:, :PLACE])
         change[:, :PLACE] = 0.0
-        return State(camera, state.frame + change, turns)
+        frame = state.frame + change
+        # Projected: at the least blur the derivative still says how much sharper is wanted.
+        frame[:, BLUR] = np.maximum(frame[:, BLUR], LEAST_BLUR)
+        return State(camera, frame, turns)
 
     def reduced(self) -> tuple[Array, Array]:
         """Return information and scores of the camera, the frames eliminated."""

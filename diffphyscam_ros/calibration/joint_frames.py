@@ -12,7 +12,6 @@ import torch
 from diffphyscam_ros.calibration.intrinsics import IntrinsicsResult
 from diffphyscam_ros.calibration.joint_parameters import (
     Array,
-    BLEED,
     BLUR,
     FRAME_NUMBERS,
     IN_FOCUS,
@@ -24,7 +23,7 @@ from diffphyscam_ros.calibration.joint_samples import BoardFrame, evenly, sample
 from diffphyscam_ros.calibration.types import RecordedFrame
 from diffphyscam_ros.camera import CameraSettings, PhysicalCamera, SensorModel
 
-MOST_BOARDS = 30
+MOST_BOARDS = 24
 """Frames; of more, some evenly spread."""
 
 LEVELS = 4000
@@ -123,7 +122,7 @@ def _ceiling(sensor: SensorModel, settings: CameraSettings) -> float:
 def starts(
     frames: Sequence[BoardFrame], sensor: SensorModel, *, raw: bool, noisy: bool, step: float
 ) -> tuple[Array, Array]:
-    """Return first numbers of each frame, (f, 18), and the noise of each sample, (N,).
+    """Return first numbers of each frame, (f, 17), and the noise of each sample, (N,).
 
     :param noisy: whether the sensor's noise was estimated.
     :param step: between two values, over full scale.
@@ -146,7 +145,7 @@ def starts(
                 sigma[mine] = curves[key].sigma(values, step)
         row[LEVEL : LEVEL + 3] = np.log(np.where(np.isnan(paper), np.nanmean(paper), paper))
         row[INK] = min(max(float(np.mean(ink)), 0.0), 0.6)
-        row[BLUR:BLEED] = IN_FOCUS
+        row[BLUR] = IN_FOCUS
         row[PLACE:LEVEL] = frame.translation
         sigmas.append(sigma)
     return numbers, np.concatenate(sigmas)

@@ -41,8 +41,8 @@ from diffphyscam_ros.camera.lens_models import (
 )
 from diffphyscam_ros.camera.vignetting import vignette
 
-SHARPEST = 0.1
-"""px, below which neither blur nor box falls: smoothly, so that their gradient stays."""
+PIXEL = 0.5
+"""px, half the width of the box over which a photosite gathers light."""
 
 
 class JointModel:
@@ -95,7 +95,7 @@ class JointModel:
         """Return the values that the camera gives, (N,).
 
         :param camera: (N, p) the camera's numbers, a copy for each sample.
-        :param frame: (N, 18) those of its frame; turns are from ``turns``, and 0.
+        :param frame: (N, 17) those of its frame; turns are from ``turns``, and 0.
         :param turns: (f, 3, 3) rotation of each frame's board.
         """
         lens = self._lens
@@ -103,10 +103,10 @@ class JointModel:
         axes = _turned(torch.from_numpy(turns)[self.index], frame[:, :PLACE])
         place, by_ray = _on_board(ray, axes, frame[:, PLACE:LEVEL])
         matrix = by_ray @ slopes  # of a pixel on the board, m: (N, 2, 2), board by picture
-        blur, box = (SHARPEST**2 + (2.0 * frame[:, BLUR:BLEED]).exp()).sqrt().unbind(1)
+        variance = frame[:, BLUR]
         size = matrix.square().sum(dim=2).sqrt()
-        mixed = (blur.square() + box.square() / 3.0) * (matrix[:, 0] * matrix[:, 1]).sum(dim=1)
-        paper = self._pattern.paper(place, blur[:, None] * size, box[:, None] * size, mixed)
+        mixed = (variance + PIXEL**2 / 3.0) * (matrix[:, 0] * matrix[:, 1]).sum(dim=1)
+        paper = self._pattern.paper(place, variance.sqrt()[:, None] * size, PIXEL * size, mixed)
         paper = paper * (1.0 + frame[:, BLEED] * (1.0 - paper))
         ink = frame[:, INK]
         light = self._light(place, frame) * (ink + (1.0 - ink) * paper)[:, None]
@@ -164,10 +164,10 @@ class JointModel:
             return self.predict(*self._copies(camera, frame), turns).numpy()
 
     def linearise(self, camera: Array, frame: Array, turns: Array) -> tuple[Array, Array, Array]:
-        """Return the values, (N,), and their derivatives by camera, (N, p), and frame, (N, 18).
+        """Return the values, (N,), and their derivatives by camera, (N, p), and frame, (N, 17).
 
         :param camera: (p,).
-        :param frame: (f, 18).
+        :param frame: (f, 17).
         :param turns: (f, 3, 3).
         """
         copies = self._copies(camera, frame)

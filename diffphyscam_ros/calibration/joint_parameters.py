@@ -6,10 +6,9 @@ Camera: fx, fy, cx, cy (px), the lens's coefficients, ``vignetting_gain``, and `
 
 Frame: a turn of the board (rad, about the axes of its own frame, from the pose that the frame has)
 and its place (m); the logarithm of the light on paper in each channel; five numbers of the light's
-smooth course over the board; how bright ink is over paper; what blurs the picture, of which
-nothing but its size is known: a Gaussian and a box (of the pixel, of motion), the logarithms of
-the standard deviation of the one and of half the width of the other, px; and the bleed, by which
-edges lean to paper or to ink (printing, a response that nobody measured).
+smooth course over the board; how bright ink is over paper; the variance of the Gaussian that
+blurs the picture beside the pixels themselves, px², of which nothing is known; and the bleed, by
+which edges lean to paper or to ink (printing, a response that nobody measured).
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ Array = npt.NDArray[np.float64]
 PHOTOMETRIC = ('vignetting_gain', 'response_biases')
 """Fields of the sensor model that can move, beside K and the distortion."""
 
-IN_FOCUS = (-0.7, -0.7)
-"""Blur and box to begin with: half a pixel."""
+IN_FOCUS, LEAST_BLUR = 0.25, 0.01
+"""px², the blur to begin with, and the least."""
 
-PLACE, LEVEL, COURSE, INK, BLUR, BLEED = 3, 6, 9, 14, 15, 17
+PLACE, LEVEL, COURSE, INK, BLUR, BLEED = 3, 6, 9, 14, 15, 16
 """Where they begin in a frame's numbers; its turn comes first."""
-FRAME_NUMBERS = 18
+FRAME_NUMBERS = 17
 
-LEVEL_SPREAD, COURSE_SPREAD, INK_SPREAD, BLUR_SPREAD, BLEED_SPREAD = 3.0, 0.3, 0.2, 0.7, 0.3
+LEVEL_SPREAD, COURSE_SPREAD, INK_SPREAD, BLUR_SPREAD, BLEED_SPREAD = 3.0, 0.3, 0.2, 1.0, 0.3
 """Standard deviations of what each frame adds, about its start: so weak that they only hold what
 nothing else holds."""
 
@@ -146,5 +145,5 @@ def frame_spread() -> Array:
     spread = np.full(FRAME_NUMBERS, np.inf)
     spread[LEVEL:COURSE] = LEVEL_SPREAD
     spread[COURSE:INK] = COURSE_SPREAD
-    spread[INK], spread[BLUR:BLEED], spread[BLEED] = INK_SPREAD, BLUR_SPREAD, BLEED_SPREAD
+    spread[INK], spread[BLUR], spread[BLEED] = INK_SPREAD, BLUR_SPREAD, BLEED_SPREAD
     return spread

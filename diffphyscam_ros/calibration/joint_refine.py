@@ -41,6 +41,9 @@ LEAST_FRAMES = 8
 OUTLIER_RATIO, MOST_OUTLIERS = 2.5, 0.3
 """A frame whose error is so many times the median is left out, of at most that share of all."""
 
+NARROWER = 0.9
+"""Times the scale of the residuals, below which it is taken anew."""
+
 TICKS = 80
 """Steps that a refinement takes, about, for the progress."""
 
@@ -96,7 +99,7 @@ def refine(
 ) -> Refinement | str:
     """Refine and judge; or say why there is nothing to do.
 
-    :param start: (f, 18) first numbers of each frame.
+    :param start: (f, 17) first numbers of each frame.
     :param sigma: (N,) noise of each sample.
     :param seed: of the parts into which frames are dealt.
     :param tick: called before every step of every fit.
@@ -120,11 +123,21 @@ def refine(
         state = State(state.camera, state.frame[kept], state.turns[kept])
     weights = Weights(sigma, robust_scale(model, state, sigma), start)
     staged = fit(model, numbers, state, weights, nothing, tick=tick).state
-    numbers = _informed(model, numbers, staged, weights)
+    before = frame_costs(model, staged, weights)
+    staged_error = _rms(before[0])
+    numbers = _informed(model, numbers, staged, weights, staged_error)
     if not numbers.free.any():
         return 'boards inform none of the parameters that were estimated'
     best = fit(model, numbers, staged, weights, numbers.free, tick=tick)
-    before = frame_costs(model, staged, weights)
+    for _ in range(2):  # errors of the staged camera had made the residuals wide
+        scale = robust_scale(model, best.state, sigma)
+        if scale > NARROWER * weights.scale:
+            break
+        weights = Weights(sigma, scale, start)
+        staged = fit(model, numbers, staged, weights, nothing, tick=tick).state
+        best = fit(model, numbers, best.state, weights, numbers.free, tick=tick)
+        before = frame_costs(model, staged, weights)
+        staged_error = _rms(before[0])
     after = _held_out(model, numbers, best.state, weights, seed, tick)
     frames = tuple(
         Compared(f.name, *map(float, (a, b, _psnr(c), _psnr(d))))
@@ -133,12 +146,16 @@ def refine(
         )
     )
     chance = _chance(before[0], after[0])
-    both = [float(np.sqrt(np.mean(errors[0] ** 2))) for errors in (before, after)]
-    covariance, std = _uncertainty(best, numbers, both[1])
+    error = _rms(after[0])
+    covariance, std = _uncertainty(best, numbers, error)
     return Refinement(
         numbers, best.state.camera, std, covariance, frames, outliers, chance, chance < LEVEL,
-        weights.scale, *both,
+        weights.scale, staged_error, error,
     )  # fmt: skip
+
+
+def _rms(errors: Array) -> float:
+    return float(np.sqrt(np.mean(errors**2)))
 
 
 def _psnr(mean_square: float) -> float:
@@ -162,12 +179,13 @@ def _without_outliers(
 
 
 def _informed(
-    model: JointModel, numbers: CameraNumbers, state: State, weights: Weights
+    model: JointModel, numbers: CameraNumbers, state: State, weights: Weights, error: float
 ) -> CameraNumbers:
     """Return the numbers, those held of which boards say little beside what is known already."""
     still = fit(model, numbers, state, weights, numbers.free, steps=0)
     std = np.full(len(numbers.values), np.inf)
-    std[numbers.free] = np.sqrt(np.diag(np.linalg.pinv(still.information)))
+    variance = np.diag(np.linalg.pinv(still.information))
+    std[numbers.free] = np.sqrt(variance * _shared(error, len(model.frames)))
     free, held = numbers.free.copy(), dict(numbers.held)
     for number, name in enumerate(numbers.names):
         known = np.isfinite(numbers.spread[number]) and name in _PHOTOMETRIC
@@ -232,9 +250,7 @@ def _uncertainty(best: Solution, numbers: CameraNumbers, error: float) -> tuple[
     The normal equations know errors that are independent from sample to sample. What one frame
     has apart from others (a bent board, light of another course) shows in how differently the
     frames pull (the sandwich estimator, clustered by frame): where it says more it is believed.
-    What all frames share (a blur of another shape) shows in neither, only in residuals beyond the
-    noise: that share of them is counted as if it were in all frames the same, and no average over
-    frames made it less.
+    ``_shared`` is for the rest.
 
     :param error: of frames held out, over the noise.
     """
@@ -242,9 +258,19 @@ def _uncertainty(best: Solution, numbers: CameraNumbers, error: float) -> tuple[
     count = len(best.scores)
     meat = best.scores.T @ best.scores * count / max(count - 1, 1)
     formal, clustered = np.diag(bread), np.diag(bread @ meat @ bread)
-    shared = max(0.0, 1.0 - 1.0 / max(error, 1e-9) ** 2)
     std = np.zeros(len(numbers.values))
-    variance = np.maximum(formal, clustered) * (1.0 + (count - 1) * shared)
+    variance = np.maximum(formal, clustered) * _shared(error, count)
     std[numbers.free] = np.sqrt(variance)
     grow = std[numbers.free] / np.sqrt(np.maximum(formal, 1e-300))
     return bread * grow[:, None] * grow, std
+
+
+def _shared(error: float, frames: int) -> float:
+    """Return by how much variances grow for what all frames share, a blur of another shape say.
+
+    It shows in residuals beyond the noise. That share of them is counted as if it were the same
+    in all frames, so that no mean over frames makes it less.
+
+    :param error: of the frames, over the noise.
+    """
+    return 1.0 + (frames - 1) * max(0.0, 1.0 - 1.0 / max(error, 1e-9) ** 2)

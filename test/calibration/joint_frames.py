@@ -16,7 +16,7 @@ from diffphyscam_ros.calibration.joint_pattern import print_origin
 from diffphyscam_ros.calibration.projection import project
 from diffphyscam_ros.calibration.target_print import shapes
 from diffphyscam_ros.calibration.targets import Target
-from diffphyscam_ros.calibration.types import FrameSettings, RecordedFrame
+from diffphyscam_ros.calibration.types import Estimate, FrameSettings, RecordedFrame
 from diffphyscam_ros.camera import CameraSettings, Intrinsics, PhysicalCamera, SensorModel
 from diffphyscam_ros.camera.plain import plain_copy
 from diffphyscam_ros.camera.stages import STAGES
@@ -163,3 +163,42 @@ def with_focus(settings: CameraSettings, aperture: float, focus: float) -> Camer
     """Return settings of another aperture and focus and the same brightness."""
     time = float(settings.exposure_time) * (aperture / float(settings.aperture)) ** 2
     return replace(settings, aperture=aperture, focus_distance=focus, exposure_time=time)
+
+
+def films(
+    sensor: SensorModel, count: int, seed: int = 0, **how
+) -> tuple[list[RecordedFrame], list[BoardView]]:
+    """Return pictures of boards, and what a detector would have found in them."""
+    frames, views = [], []
+    for number, (*pose, corners) in enumerate(poses(sensor, count, seed)):
+        frames.append(filmed(sensor, tuple(pose), number=number, **how))
+        views.append(view_of(corners, f'frame {number} of b', seed + number))
+    return frames, views
+
+
+def known_camera(sensor: SensorModel, camera: np.ndarray, focal_length: float) -> SensorModel:
+    """Return the sensor with other intrinsics."""
+    scale = float(sensor.pixel_size) / focal_length
+    return replace(
+        sensor,
+        focal_scale=(float(camera[0]) * scale, float(camera[1]) * scale),
+        principal_point=(float(camera[2]), float(camera[3])),
+        distortion_coefficients=tuple(float(k) for k in camera[4:]),
+        settings=replace(sensor.settings, focal_length=focal_length),
+    )
+
+
+def estimates_of(sensor: SensorModel) -> dict[str, Estimate]:
+    """Return estimates of what the joint refinement may move, as the stages would have them."""
+    std = {
+        'focal_scale': (1e-3, 1e-3),
+        'principal_point': (0.3, 0.3),
+        'distortion_coefficients': (0.01,) * 5,
+        'vignetting_gain': 0.2,
+        'response_biases': (1e-5,) * 3,
+        'read_noise': (0.1,) * 3,
+    }
+    return {
+        name: Estimate(name, getattr(sensor, name), spread, '1', 'estimated', 'given')
+        for name, spread in std.items()
+    }
