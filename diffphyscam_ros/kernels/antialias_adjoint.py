@@ -28,6 +28,10 @@ def blend_edges_adjoint(to_smoothed, crossing, width, height, to_color):
             after_x, after_y = crossing[i, 0] - HALF, crossing[i, 1] - HALF
             before_x = crossing[i - 1, 0] - HALF if x > 0 else ZERO
             before_y = crossing[i - width, 1] - HALF if y > 0 else ZERO
+            if after_x == ZERO and after_y == ZERO and before_x == ZERO and before_y == ZERO:
+                to_color[i, 0], to_color[i, 1] = to_smoothed[i, 0], to_smoothed[i, 1]
+                to_color[i, 2] = to_smoothed[i, 2]
+                continue
             for c in range(3):
                 own = to_smoothed[i, c]
                 value = own

@@ -25,6 +25,11 @@ def transform_adjoint(vertices, to_camera, blocks, matrices, to_vertices, wanted
         total = np.zeros((3, 4))
         for i in range(first, end):
             tx, ty, tz = float(to_camera[i, 0]), float(to_camera[i, 1]), float(to_camera[i, 2])
+            if tx == 0.0 and ty == 0.0 and tz == 0.0:
+                # Not seen. Its place may be NaN or infinite, and must not spread.
+                if wanted:
+                    to_vertices[i, 0] = to_vertices[i, 1] = to_vertices[i, 2] = 0.0
+                continue
             if wanted:
                 to_vertices[i, 0] = m[0, 0] * tx + m[1, 0] * ty + m[2, 0] * tz
                 to_vertices[i, 1] = m[0, 1] * tx + m[1, 1] * ty + m[2, 1] * tz

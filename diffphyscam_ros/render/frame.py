@@ -108,8 +108,8 @@ class FramePacker:
             return tensor.to(self._device, dtype)
 
         keep = dtype == torch.float32
-        keep_light = keep and not (differentiable and light_grad)
         world = scene.environment
+        keep_light = keep and not (differentiable and world and needs_grad(world.image))
         illumination = Illumination(
             lights=pack_lights(scene.lights, here(world_to_camera)),
             maps=self._pack_environment(scene, dtype, keep_light),

@@ -99,8 +99,12 @@ def check_mesh(instance: Instance) -> None:
             )
 
 
-def _blocks(counts: list[int], size: int) -> npt.NDArray[np.int64]:
-    """Cut ranges of the given lengths, one for each instance, into rows of at most ``size``."""
+@functools.lru_cache(maxsize=16)
+def _blocks(counts: tuple[int, ...], size: int) -> npt.NDArray[np.int64]:
+    """Cut ranges of the given lengths, one for each instance, into rows of at most ``size``.
+
+    The result is shared by all that ask for it.
+    """
     rows: list[npt.NDArray[np.int64]] = [np.empty((0, 3), np.int64)]
     start = 0
     for item, count in enumerate(counts):
@@ -159,6 +163,6 @@ def pack_geometry(
         normals=joined('normals', 3),
         uvs=joined('uvs', 2),
         colors=joined('colors', 3),
-        vertex_blocks=_blocks(vertex_counts, VERTEX_BLOCK),
-        face_blocks=_blocks(face_counts, FACE_BLOCK),
+        vertex_blocks=_blocks(tuple(vertex_counts), VERTEX_BLOCK),
+        face_blocks=_blocks(tuple(face_counts), FACE_BLOCK),
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from diffphyscam_ros.render.cache import needs_grad
@@ -146,13 +147,22 @@ def _flags(instance: Instance, number: dict[int, int]) -> list[int]:
 
 def _factors(instance: Instance, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """Return the row (12,) of the factors of an instance."""
-    parts = []
+    parts: list[torch.Tensor] = []
+    numbers: list[float] = []  # since the last part: one tensor of many numbers costs less
     for name, size in FACTORS:
-        value = torch.as_tensor(getattr(instance.material, name)).to(device, dtype)
-        if value.numel() != size:
+        value = getattr(instance.material, name)
+        if isinstance(value, torch.Tensor):
+            count = value.numel()
+            parts += [torch.tensor(numbers, device=device, dtype=dtype)] if numbers else []
+            parts.append(value.to(device, dtype).reshape(-1))
+            numbers = []
+        else:
+            row = [float(item) for item in np.ravel(value)]
+            count = len(row)
+            numbers += row
+        if count != size:
             raise ValueError(
-                f'{name} of instance {instance.name!r} has {value.numel()} numbers: '
-                f'must have {size}'
+                f'{name} of instance {instance.name!r} has {count} numbers: must have {size}'
             )
-        parts.append(value.reshape(size))
-    return torch.cat(parts)
+    parts += [torch.tensor(numbers, device=device, dtype=dtype)] if numbers else []
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
