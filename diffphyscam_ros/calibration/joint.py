@@ -12,7 +12,8 @@ frames that did not help to find it significantly better than the staged values 
 each its name, ``staged`` and ``refined``, the errors over the noise when held out, and
 ``staged_psnr``, ``refined_psnr``, dB; ``moves``: of each number that was free ``name``,
 ``staged``, ``staged_std``, ``refined``, ``std``, ``sigmas``; ``held``: {name: why}; ``chance``: of
-the test; ``staged_error``, ``refined_error``: of all frames; ``noise``: where it is known from.
+the test; ``gain``: share by which the median frame's error falls; ``staged_error``,
+``refined_error``: of all frames; ``noise``: where it is known from.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from diffphyscam_ros.calibration.joint_fit import Step
 from diffphyscam_ros.calibration.joint_frames import gather, starts
 from diffphyscam_ros.calibration.joint_model import JointModel
 from diffphyscam_ros.calibration.joint_parameters import PHOTOMETRIC, start_of
-from diffphyscam_ros.calibration.joint_refine import LEAST_FRAMES, refine, Refinement
+from diffphyscam_ros.calibration.joint_refine import LEAST_FRAMES, LEAST_GAIN, refine, Refinement
 from diffphyscam_ros.calibration.targets import Target
 from diffphyscam_ros.calibration.types import Estimate, RecordedFrame, StageResult
 from diffphyscam_ros.camera.sensor_model import SensorModel
@@ -108,13 +109,13 @@ def _sentence(found: Refinement) -> str:
     numbers = (
         f'their error goes from {found.staged_error:.3f} to {found.refined_error:.3f} times the '
         f'noise, {psnr[0]:.2f} to {psnr[1]:.2f} dB, better in {better} of {len(found.frames)} '
-        f'(p = {found.chance:.2g})'
+        f'(p = {found.chance:.2g}), the median frame by {100.0 * found.gain:.2f} %'
     )
     if found.improved:
         return f'the refined values predict frames held out better, and are taken: {numbers}'
     return (
-        'the refined values do not predict frames held out significantly better, so the staged '
-        f'ones are kept: {numbers}'
+        'the refined values do not predict frames held out better, significantly and by '
+        f'{100.0 * LEAST_GAIN:g} % at least, so the staged ones are kept: {numbers}'
     )
 
 
@@ -147,6 +148,7 @@ def _stage(
         'held': dict(found.numbers.held),
         'outliers': [list(pair) for pair in found.outliers],
         'chance': found.chance,
+        'gain': found.gain,
         'staged_error': found.staged_error,
         'refined_error': found.refined_error,
         'noise': 'photon transfer' if noisy else 'the residuals themselves',
