@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
 from diffphyscam_ros.camera.intrinsics import Intrinsics
+from diffphyscam_ros.render.geometry import LARGEST
 from diffphyscam_ros.render.lights import light_tensors
 from diffphyscam_ros.render.materials import used_textures
 from diffphyscam_ros.scene.types import Scene
@@ -36,7 +39,7 @@ def check_camera_pose(camera_to_world: torch.Tensor) -> None:
 
 
 def check_instance_poses(scene: Scene) -> None:
-    """Refuse poses of instances that are not (4, 4).
+    """Refuse poses of instances that are not (4, 4), not finite or huge.
 
     :raises ValueError: naming the instance.
     """
@@ -46,6 +49,25 @@ def check_instance_poses(scene: Scene) -> None:
                 f'pose of instance {instance.name!r} has shape '
                 f'{tuple(instance.pose.shape)}: must be (4, 4)'
             )
+        if not bool((instance.pose.detach().abs() <= LARGEST).all()):
+            raise ValueError(
+                f'pose of instance {instance.name!r} holds NaN or inf or more than {LARGEST:g}: '
+                'must be finite and in metres'
+            )
+
+
+def check_surroundings(scene: Scene) -> None:
+    """Refuse numbers of the environment and a background that are not finite.
+
+    :raises ValueError: naming the number.
+    """
+    world = scene.environment
+    for name in ('rotation', 'intensity') if world is not None else ():
+        value = float(getattr(world, name))
+        if not math.isfinite(value):
+            raise ValueError(f'{name} of the environment is {value}: must be finite')
+    if scene.background is not None and not all(map(math.isfinite, scene.background)):
+        raise ValueError(f'background is {tuple(scene.background)}: must be finite')
 
 
 def pinhole_numbers(intrinsics: Intrinsics) -> list[torch.Tensor]:

@@ -14,6 +14,7 @@ from diffphyscam_ros.render.cache import LatestPacked, needs_grad
 from diffphyscam_ros.render.checks import (
     check_camera_pose,
     check_instance_poses,
+    check_surroundings,
     pinhole_numbers,
     precision,
 )
@@ -84,6 +85,7 @@ class FramePacker:
         """
         check_camera_pose(camera_to_world)
         check_instance_poses(scene)
+        check_surroundings(scene)
         pinhole = pinhole_numbers(intrinsics)
         poses = [instance.pose for instance in scene.instances]
         mesh_grad = any(mesh_needs_grad(instance.mesh) for instance in scene.instances)

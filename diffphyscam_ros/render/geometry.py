@@ -17,6 +17,7 @@ from diffphyscam_ros.scene.types import Instance, Mesh
 
 VERTEX_BLOCK = 2048
 FACE_BLOCK = 512
+LARGEST = 1e9  # m; squares of areas beyond it would overflow in float32
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,10 @@ def check_mesh(instance: Instance) -> None:
                 f'{name} of instance {instance.name!r} has shape {tuple(tensor.shape)}: '
                 f'must be {shape}'
             )
+        if tensor is not None and name in ('uvs', 'colors') and not _finite(tensor):
+            raise ValueError(
+                f'{name} of instance {instance.name!r} hold NaN or inf: must be finite'
+            )
     if mesh.faces.numel() > 0:
         low, high = int(mesh.faces.min()), int(mesh.faces.max())
         if low < 0 or high >= count:
@@ -115,16 +120,37 @@ def _blocks(counts: tuple[int, ...], size: int) -> npt.NDArray[np.int64]:
     return np.ascontiguousarray(np.concatenate(rows))
 
 
+def _finite(tensor: torch.Tensor) -> bool:
+    return bool(torch.isfinite(tensor).all())
+
+
+def usable(mesh: Mesh) -> Mesh:
+    """Return a mesh without broken numbers; itself where it has none.
+
+    Triangles with a corner that is NaN, infinite or beyond ``LARGEST`` become points, which nobody
+    sees; broken normals become zeros, which stand for the triangle's own.
+    """
+    bad = torch.logical_not((mesh.vertices.detach().abs() <= LARGEST).all(-1))
+    if bool(bad.any()):
+        vertices = torch.where(bad[:, None], torch.zeros_like(mesh.vertices), mesh.vertices)
+        touched = bad[mesh.faces.long()].any(-1)
+        faces = torch.where(touched[:, None], mesh.faces[:, :1], mesh.faces)
+        mesh = replace(mesh, vertices=vertices, faces=faces)
+    if mesh.normals is not None and not _finite(mesh.normals):
+        mesh = replace(mesh, normals=torch.nan_to_num(mesh.normals, 0.0, 0.0, 0.0))
+    return mesh
+
+
 def pack_geometry(
     instances: tuple[Instance, ...], device: torch.device, dtype: torch.dtype
 ) -> Geometry:
-    """Concatenate the meshes of all instances, differentiably.
+    """Concatenate the meshes of all instances, differentiably, what is broken left out.
 
     :raises ValueError: for a mesh whose arrays do not fit together.
     """
     for instance in instances:
         check_mesh(instance)
-    meshes = [instance.mesh for instance in instances]
+    meshes = [usable(instance.mesh) for instance in instances]
     vertex_counts = [mesh.vertices.shape[0] for mesh in meshes]
     face_counts = [mesh.faces.shape[0] for mesh in meshes]
 

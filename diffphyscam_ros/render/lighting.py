@@ -74,6 +74,8 @@ def pack_environment(
     """
     if image.ndim != 3 or image.shape[-1] != 3 or image.numel() == 0:
         raise ValueError(f'environment image has shape {tuple(image.shape)}: must be (H, W, 3)')
+    if not bool(torch.isfinite(image).all()):
+        raise ValueError('environment image holds NaN or inf: must be finite')
     # The scene's filters work in float32.
     picture = image.to(device, torch.float32)
     plain = Environment(picture)

@@ -101,6 +101,10 @@ def pack_materials(
     :raises ValueError: for a texture or factor of the wrong shape.
     """
     textures = used_textures(instances)
+    for texture in textures:
+        # What is being optimised is not looked through in every step.
+        if not texture.image.requires_grad and not bool(torch.isfinite(texture.image).all()):
+            raise ValueError('texture image holds NaN or inf: must be finite')
     number = {id(texture): index for index, texture in enumerate(textures)}
     images = [texture.image for texture in textures]
     layout = atlas_layout(images)
@@ -113,15 +117,29 @@ def pack_materials(
     for instance in instances:
         factors.append(_factors(instance, device, dtype))
         flags.append(_flags(instance, number))
+    together = torch.zeros(0, FACTOR_COLUMNS, device=device, dtype=dtype)
+    if factors:
+        together = torch.stack(factors)
+    if not bool(torch.isfinite(together).all()):
+        _refuse_broken_factors(instances)
     return Materials(
-        factors=torch.stack(factors)
-        if factors
-        else torch.zeros(0, FACTOR_COLUMNS, device=device, dtype=dtype),
+        factors=together,
         flags=torch.tensor(flags, dtype=torch.int32, device=device).reshape(-1, FLAG_COLUMNS),
         atlas=build_atlas([image.to(device, dtype) for image in images], layout).to(device, dtype),
         levels=torch.tensor(table, dtype=torch.int32, device=device),
         counts=torch.tensor([len(row) for row in rows] or [1], dtype=torch.int32, device=device),
     )
+
+
+def _refuse_broken_factors(instances: tuple[Instance, ...]) -> None:
+    """Name the factor that is not finite."""
+    for instance in instances:
+        for name, _ in FACTORS:
+            value = torch.as_tensor(getattr(instance.material, name))
+            if not bool(torch.isfinite(value).all()):
+                raise ValueError(
+                    f'{name} of instance {instance.name!r} is {value.tolist()}: must be finite'
+                )
 
 
 def _flags(instance: Instance, number: dict[int, int]) -> list[int]:
