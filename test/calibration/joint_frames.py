@@ -153,9 +153,9 @@ def filmed(
 
 
 def view_of(corners: np.ndarray, name: str, seed: int, target: Target = TARGET) -> BoardView:
-    """Return the view that a detector with errors of 0.05 px would have found."""
+    """Return the view that a detector with errors of 0.1 px would have found."""
     random = np.random.default_rng([seed, 11])
-    found = corners + random.normal(0, 0.05, corners.shape)
+    found = corners + random.normal(0, 0.1, corners.shape)
     return BoardView.of(target, np.arange(len(found)), found, SIZE, name)
 
 
