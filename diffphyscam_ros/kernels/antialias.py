@@ -15,6 +15,7 @@ from diffphyscam_ros.kernels.runtime import kernel
 
 HALF = np.float32(0.5)
 ZERO = np.float32(0.0)
+REACH = 1.0 + 1.0 / 128.0  # the visibility snaps corners to 1/256 px: an edge may seem farther
 MAX_STEPS = 64  # triangles crossed between two pixel centres; beyond it a pair stays as it is
 
 
@@ -70,7 +71,7 @@ def _walk(
                     steep = abs(by - ay) > abs(bx - ax) or (
                         not vertical and abs(by - ay) == abs(bx - ax)
                     )
-        if edge < 0 or leave > 1.0:
+        if edge < 0 or leave > REACH:
             return -1.0, -1
         following = neighbours[face, edge]
         ends = following < 0
@@ -86,7 +87,7 @@ def _walk(
         if ends:
             if not steep:
                 return -1.0, -1
-            return max(leave, 0.0), 3 * face + edge
+            return min(max(leave, 0.0), 1.0), 3 * face + edge
         face = following
     return -1.0, -1
 
