@@ -215,8 +215,8 @@ def _moves(result: StageResult) -> str:
     if not rows:
         return ''
     return (
-        '<div class="scroll"><table><thead><tr><th>Moved</th><th>Staged</th><th>Refined</th>'
-        f'<th class="number">Move, in staged std</th></tr></thead><tbody>{rows}</tbody></table>'
+        '<div class="scroll"><table><thead><tr><th>Free to move</th><th>Staged</th>'
+        f'<th>Refined</th><th class="number">Move, in staged std</th></tr></thead><tbody>{rows}</tbody></table>'
         '</div>'
     )
 

@@ -104,13 +104,14 @@ def _pose(result: IntrinsicsResult, number: int) -> tuple[Array, Array]:
 
 def _beside(picture: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     """Return a comparison with what the staged camera made of the same view."""
-    labels = dict(picture['labels'])
-    straight = labels.pop('straight_png')
-    labels['made_png'] = 'Taken by the refined camera (outside of the board: not drawn)'
-    labels |= {
+    words = picture['labels']
+    labels = {
+        'recorded_png': words['recorded_png'],
+        'straight_png': words['straight_png'],
         'staged_png': 'Taken by the staged camera, before the joint refinement',
-        'staged_difference_png': f'That less recorded, {CONTRAST} times enlarged',
-        'straight_png': straight,
+        'made_png': 'Taken by the refined camera',
+        'staged_difference_png': f'Staged less recorded, {CONTRAST} times enlarged; grey is none',
+        'difference_png': f'Refined less recorded, {CONTRAST} times enlarged; grey is none',
     }
     return {
         **picture,
