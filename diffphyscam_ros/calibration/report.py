@@ -214,10 +214,10 @@ def _moves(result: StageResult) -> str:
     )
     if not rows:
         return ''
+    head = '<th>Free to move</th><th>Staged</th><th>Refined</th>'
     return (
-        '<div class="scroll"><table><thead><tr><th>Free to move</th><th>Staged</th>'
-        f'<th>Refined</th><th class="number">Move, in staged std</th></tr></thead><tbody>{rows}</tbody></table>'
-        '</div>'
+        f'<div class="scroll"><table><thead><tr>{head}<th class="number">Move, in staged std</th>'
+        f'</tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
 
