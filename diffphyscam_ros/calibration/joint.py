@@ -84,7 +84,10 @@ def estimate_joint(
     fit = intrinsics.solution
     numbers = start_of(sensor, intrinsics.model, fit.fit.camera, fit.std, fit.fit.free, estimates)
     model = JointModel(sensor, target, numbers, taken, raw=raw)
-    found = refine(model, numbers, first, sigma, seed=seed, tick=tick)
+    try:
+        found = refine(model, numbers, first, sigma, seed=seed, tick=tick)
+    except np.linalg.LinAlgError as error:
+        found = f'the boards do not determine what is to move ({error})'
     if isinstance(found, str):
         return _refused(found), intrinsics
     stage = _stage(found, sensor, intrinsics, estimates, noisy)

@@ -102,6 +102,30 @@ def test_one_backward_pass_gives_the_whole_jacobian(text):
         check((up - down) / 2e-6, by_frame[:, number])
 
 
+@pytest.mark.parametrize(
+    ('lens', 'coefficients'),
+    [
+        ('equidistant', (0.02, -0.01, 0.003, -0.001)),
+        ('rational_polynomial', (0.3, 0.1, 0.0005, -0.001, 0.01, 0.5, 0.15, 0.02)),
+    ],
+)
+def test_every_lens_model_has_its_slopes(lens, coefficients):
+    sensor = boards.truth()
+    seen, _, first = model_of(sensor, 'mono16', boards.TARGET, (*CLEAN, 'color'))
+    camera = np.array([*boards.camera_of(sensor)[:4], *coefficients])
+    free, std = np.ones(len(camera), bool), np.full(len(camera), 0.1)
+    numbers = start_of(sensor, lens, camera, std, free, boards.estimates_of(sensor))
+    model = JointModel(sensor, boards.TARGET, numbers, seen.frames, raw=False)
+    turns = np.stack([frame.rotation for frame in model.frames])
+    first[:, BLUR] = 0.4
+    _, by_camera, _ = model.linearise(numbers.values, first, turns)
+    for number in range(len(camera)):
+        step = np.zeros(len(numbers.values))
+        step[number] = 1e-5 * max(abs(camera[number]), 0.01)
+        up, down = (model.evaluate(numbers.values + s * step, first, turns) for s in (1, -1))
+        check((up - down) / (2 * step[number]), by_camera[:, number])
+
+
 def check(differences: np.ndarray, derivatives: np.ndarray) -> None:
     scale = np.abs(derivatives).max()
     # at the kinks of the pattern's reach and where the table of cells changes both are one-sided
