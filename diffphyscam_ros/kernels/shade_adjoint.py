@@ -334,6 +334,9 @@ def shade_adjoint(
     step_x, step_y = np.float32(1.0 / pinhole[0]), np.float32(1.0 / pinhole[1])
     cx, cy = np.float32(pinhole[2]), np.float32(pinhole[3])
     bands = order.shape[0]
+    # All that a pixel which shows the environment can pass anything to.
+    beyond = wants[PICTURE] or wants[TURN] or wants[PINHOLE]
+    show_environment = show_environment and given[COLOR] and beyond
     for task in prange(bands):
         s, n = np.zeros(ADJOINT_FLOATS, np.float32), np.zeros(INTEGERS, np.int32)
         missed, empty = np.zeros(ADJOINT_FLOATS, np.float32), np.zeros(INTEGERS, np.int32)
@@ -358,7 +361,7 @@ def shade_adjoint(
                 n[PIXEL + count] = pixel
                 n[TRIANGLE + count] = triangle
                 count += 1
-            elif triangle == -1 and show_environment and given[COLOR]:
+            elif triangle == -1 and show_environment:
                 missed[RAY_X + misses] = (np.float32(column) - cx) * step_x
                 missed[RAY_Y + misses] = ray_y
                 empty[PIXEL + misses] = pixel

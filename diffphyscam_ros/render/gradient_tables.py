@@ -13,7 +13,7 @@ import torch
 from diffphyscam_ros.kernels.bands import ROW_BITS, sum_bands
 
 BANDS = 16
-MOST_BYTES = 2**32
+MOST_BYTES = 2**31
 """Of address space for one kind of table; only what is touched takes memory."""
 
 
