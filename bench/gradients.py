@@ -5,8 +5,10 @@
 
 The scene is that of ``diffphyscam bench``, silhouettes antialiased, no shadows (they carry no
 gradient). Each row asks for other gradients. Kernels and readable torch take turns, picture by
-picture in one process, so that a busy machine slows both; the least time counts. The last rows
-are the whole chain: renderer and camera, to textures, vertices, lights and all settings.
+picture in one process, so that a busy machine slows both; the least time counts. The processor
+time of all threads says what the kernels need whoever else is busy: with two idle cores, a little
+more than half of it. The last rows are the whole chain: renderer and camera, to textures,
+vertices, lights and all settings.
 
 Then the parts of one step of the kernels, as the profiler of Python sees them.
 
@@ -110,9 +112,9 @@ class Step:
         self.settings = CameraSettings(**numbers)
         self.whole = camera
 
-    def __call__(self, renderer: Renderer) -> tuple[float, float]:
-        """Return the times of the forward and the backward pass in ms."""
-        start = time.perf_counter()
+    def __call__(self, renderer: Renderer) -> tuple[float, float, float]:
+        """Return the times of the forward and the backward pass, and of the processor, in ms."""
+        start, work = time.perf_counter(), time.process_time()
         source = self.camera.source_intrinsics(self.settings)
         seen = renderer(self.scene, source, POSE)
         image = seen.color
@@ -121,7 +123,8 @@ class Step:
         total = image.square().mean()
         middle = time.perf_counter()
         torch.autograd.grad(total, self.leaves)
-        return 1e3 * (middle - start), 1e3 * (time.perf_counter() - middle)
+        end = time.perf_counter()
+        return 1e3 * (middle - start), 1e3 * (end - middle), 1e3 * (time.process_time() - work)
 
 
 def timed(step: Step, runs: int, reference_runs: int) -> dict[str, float]:
@@ -135,10 +138,15 @@ def timed(step: Step, runs: int, reference_runs: int) -> dict[str, float]:
         for form, renderer in forms.items():
             if form == 'torch' and number >= reference_runs:
                 continue
-            forward, backward = step(renderer)
+            forward, backward, work = step(renderer)
             if number < 0:
                 continue
-            found = {'forward': forward, 'backward': backward, 'both': forward + backward}
+            found = {
+                'forward': forward,
+                'backward': backward,
+                'both': forward + backward,
+                'processor': work,
+            }
             for part, value in found.items():
                 key = f'{form} {part}'
                 least[key] = min(least.get(key, value), value)
@@ -182,11 +190,17 @@ def main() -> int:
     columns = ('forward', 'backward', 'both')
     print(f'\n{size[0]}x{size[1]}, {triangles} triangles, least time in ms')
     print_table(
-        ['gradients of', *columns, *(f'torch {c}' for c in columns), 'torch / kernels'],
+        [
+            'gradients of',
+            *columns,
+            'processor',
+            *(f'torch {c}' for c in columns),
+            'torch / kernels',
+        ],
         [
             [
                 name,
-                *(f'{found[f"kernels {c}"]:.1f}' for c in columns),
+                *(f'{found[f"kernels {c}"]:.1f}' for c in (*columns, 'processor')),
                 *(f'{found[f"torch {c}"]:.1f}' for c in columns),
                 f'{found["torch both"] / found["kernels both"]:.1f}x',
             ]

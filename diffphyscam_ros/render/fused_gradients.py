@@ -137,11 +137,8 @@ def _walk_back(
         frame.geometry, normals=held['normals'], uvs=held['uvs'], colors=held['colors']
     )
     materials = replace(frame.materials, factors=held['factors'], atlas=held['atlas'])
-    environment = list(environment_arrays(illumination))
     # Rows of colours; a picture of one colour is one row of the prefiltered ones.
     rows = {name: held[name].reshape(-1, held[name].shape[-1]) for name in TABLES if name in held}
-    if illumination.maps is not None:
-        environment[0] = held['irradiance'].numpy()
     bands = band_count(max(value.numel() for value in rows.values()), view.height)
     with plan.tables.lock:
         try:
@@ -164,7 +161,7 @@ def _walk_back(
                 held['lights'].numpy(),
                 visibility_arrays(illumination),
                 illumination.maps is not None,
-                tuple(environment),
+                environment_arrays(illumination, held.get('irradiance')),
                 environment_table().numpy(),
                 np.ascontiguousarray(held['turn'].numpy()),
                 np.float32(illumination.intensity),

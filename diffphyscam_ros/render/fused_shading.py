@@ -63,15 +63,22 @@ def visibility_arrays(
     )
 
 
-def environment_arrays(illumination: Illumination) -> tuple[npt.NDArray[Any], ...]:
-    """Return the kernel's argument ``environment``, black where there is none."""
+def environment_arrays(
+    illumination: Illumination, irradiance: torch.Tensor | None = None
+) -> tuple[npt.NDArray[Any], ...]:
+    """Return the kernel's argument ``environment``, black where there is none.
+
+    :param irradiance: (31, 3) in the optical frame where it is known already.
+    """
     maps = illumination.maps
     if maps is None:
         black = np.zeros((2, 3), np.float32)
-        irradiance = np.zeros((31, 3), np.float32)
-        return irradiance, black, np.array([2, 1, 1]), black[:1], np.array([1, 1])
+        none = np.zeros((31, 3), np.float32)
+        return none, black, np.array([2, 1, 1]), black[:1], np.array([1, 1])
+    if irradiance is None:
+        irradiance = turned_irradiance(maps, illumination.turn, illumination.intensity)
     return (
-        turned_irradiance(maps, illumination.turn, illumination.intensity).numpy(),
+        irradiance.detach().numpy(),
         maps.glossy.detach().reshape(-1, 3).numpy(),
         np.array(maps.glossy.shape[:3]),
         maps.picture.detach().reshape(-1, 3).numpy(),
