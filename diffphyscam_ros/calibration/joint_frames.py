@@ -23,6 +23,9 @@ from diffphyscam_ros.calibration.joint_samples import BoardFrame, evenly, sample
 from diffphyscam_ros.calibration.types import RecordedFrame
 from diffphyscam_ros.camera import CameraSettings, PhysicalCamera, SensorModel
 
+SAMPLES = 1400
+"""Photosites of a frame."""
+
 MOST_BOARDS = 24
 """Frames; of more, some evenly spread."""
 
@@ -103,6 +106,7 @@ def gather(
             name=name,
             ceiling=_ceiling(sensor, settings),
             seed=seed,
+            count=SAMPLES,
         )
         if taken is not None:
             found.append(taken)

@@ -18,9 +18,6 @@ from diffphyscam_ros.camera.settings import CameraSettings
 Array = npt.NDArray[Any]
 T = TypeVar('T')
 
-SAMPLES = 1400
-"""Photosites of a frame."""
-
 WINDOW = 7.0
 """px about a corner, to each side."""
 
@@ -87,13 +84,14 @@ def sampled(
     name: str,
     ceiling: float,
     seed: int,
-    count: int = SAMPLES,
+    count: int,
 ) -> BoardFrame | None:
     """Return photosites around the corners of a frame's board, drawn by chance; None = too few.
 
     :param corners: (n, 2) px.
     :param ceiling: over full scale: values from there on are left out.
     :param seed: of the draw, with the frame's number.
+    :param count: how many, of more.
     """
     height, width = frame.image.shape[:2]
     spacing = _spacing(corners)

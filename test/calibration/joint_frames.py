@@ -194,7 +194,7 @@ def estimates_of(sensor: SensorModel) -> dict[str, Estimate]:
         'focal_scale': (1e-3, 1e-3),
         'principal_point': (0.3, 0.3),
         'distortion_coefficients': (0.01,) * 5,
-        'vignetting_gain': 0.2,
+        'vignetting_gain': 0.5,
         'response_biases': (1e-5,) * 3,
         'read_noise': (0.1,) * 3,
     }

@@ -17,7 +17,7 @@ import numpy as np
 import pipeline_bags
 import yaml
 
-from diffphyscam_ros.calibration import joint, stages
+from diffphyscam_ros.calibration import joint, joint_frames, stages
 from diffphyscam_ros.calibration.request import Request
 from diffphyscam_ros.camera import SensorModel
 from diffphyscam_ros.cli.main import main
@@ -64,6 +64,7 @@ def done(bag, tmp_path_factory) -> Path:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages, 'estimate_intrinsics', wrong)
+        patch.setattr(joint_frames, 'SAMPLES', 700)
         options = ('--role', 'boards=board', '--accept-weak')
         assert calibrate(bag, boards.TARGET.text, out, *options) == 0
     return out
