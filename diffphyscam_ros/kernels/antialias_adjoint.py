@@ -10,7 +10,7 @@ from __future__ import annotations
 from numba import prange
 import numpy as np
 
-from diffphyscam_ros.kernels.antialias import HALF, ZERO
+from diffphyscam_ros.kernels.antialias import HALF, inverse_depth, ZERO
 from diffphyscam_ros.kernels.runtime import kernel
 
 
@@ -75,7 +75,7 @@ def edges_adjoint(
     pixel centres. Where it is held at a pixel's centre, it carries no derivative.
 
     :param color: (H·W, 3) float32 before smoothing.
-    :param edges: (H·W, 2) int32, 3·face + edge, −1 where there is none.
+    :param edges: (H·W, 2) int32, 3·face + edge, negative where there is none.
     :param pinhole: (4,) float64.
     :param to_camera: (V, 3) float32, added to.
     :param to_pinhole: (4,) float64 fx, fy, cx, cy, added to.
@@ -119,3 +119,82 @@ def edges_adjoint(
             to_pinhole[cross] += to_aq * tan_aq + to_bq * tan_bq
             to_pinhole[2 + axis] += to_ap + to_bp
             to_pinhole[2 + cross] += to_aq + to_bq
+
+
+@kernel(inline=True)
+def _plane_adjoint(faces, camera, face, x, y, to_inverse, to_camera):
+    """Add the derivative by a plane's 1/z on the ray (x, y, 1) to its corners.
+
+    :returns: the derivatives by x and y.
+    """
+    a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+    ax, ay, az = float(camera[a, 0]), float(camera[a, 1]), float(camera[a, 2])
+    ux, uy, uz = camera[b, 0] - ax, camera[b, 1] - ay, camera[b, 2] - az
+    vx, vy, vz = camera[c, 0] - ax, camera[c, 1] - ay, camera[c, 2] - az
+    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+    scale = 1.0 / (nx * ax + ny * ay + nz * az)
+    inverse = (nx * x + ny * y + nz) * scale
+    to = to_inverse * scale
+    held = to * inverse
+    tx, ty, tz = to * x - held * ax, to * y - held * ay, to - held * az
+    # n = u × v: to u by v × t, to v by t × u.
+    bx, by, bz = vy * tz - vz * ty, vz * tx - vx * tz, vx * ty - vy * tx
+    cx, cy, cz = ty * uz - tz * uy, tz * ux - tx * uz, tx * uy - ty * ux
+    to_camera[b, 0] += bx
+    to_camera[b, 1] += by
+    to_camera[b, 2] += bz
+    to_camera[c, 0] += cx
+    to_camera[c, 1] += cy
+    to_camera[c, 2] += cz
+    to_camera[a, 0] -= held * nx + bx + cx
+    to_camera[a, 1] -= held * ny + by + cy
+    to_camera[a, 2] -= held * nz + bz + cz
+    return to * nx, to * ny
+
+
+@kernel()
+def meetings_adjoint(
+    to_smoothed, color, crossing, meetings, width, faces, camera, pinhole, to_camera, to_pinhole
+):
+    """Add the derivatives by where objects run through each other to their vertices.
+
+    :param meetings: (M, 6) int32 of :func:`diffphyscam_ros.kernels.antialias.list_meetings`; the
+        other parameters are those of :func:`edges_adjoint`.
+    """
+    for number in range(len(meetings)):
+        i, axis = meetings[number, 0], meetings[number, 1]
+        there = i + (1 if axis == 0 else width)
+        cut = crossing[i, axis]
+        taker = i if cut < HALF else there
+        slope = 0.0
+        for c in range(3):
+            slope += float(to_smoothed[taker, c]) * (float(color[i, c]) - color[there, c])
+        if slope == 0.0:
+            continue
+        rx = (i % width - pinhole[2]) / pinhole[0]
+        ry = (i // width - pinhole[3]) / pinhole[1]
+        qx = rx + (1.0 / pinhole[0] if axis == 0 else 0.0)
+        qy = ry + (1.0 / pinhole[1] if axis == 1 else 0.0)
+        one, other = meetings[number, 2], meetings[number, 3]
+        behind_one, behind_other = meetings[number, 4], meetings[number, 5]
+        near, _, _ = inverse_depth(faces, camera, one, rx, ry)
+        far, _, _ = inverse_depth(faces, camera, behind_one, rx, ry)
+        first = near - far
+        near, _, _ = inverse_depth(faces, camera, other, qx, qy)
+        far, _, _ = inverse_depth(faces, camera, behind_other, qx, qy)
+        second = near - far
+        total = first + second
+        to_first, to_second = slope * second / (total * total), -slope * first / (total * total)
+        for k in range(4):
+            if k < 2:
+                x, y, to = rx, ry, to_first
+                face = one if k == 0 else behind_one
+            else:
+                x, y, to = qx, qy, to_second
+                face = other if k == 2 else behind_other
+            to = to if k % 2 == 0 else -to
+            to_x, to_y = _plane_adjoint(faces, camera, face, x, y, to, to_camera)
+            to_pinhole[0] -= to_x * x / pinhole[0]
+            to_pinhole[1] -= to_y * y / pinhole[1]
+            to_pinhole[2] -= to_x / pinhole[0]
+            to_pinhole[3] -= to_y / pinhole[1]

@@ -12,7 +12,11 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
-from diffphyscam_ros.kernels.antialias_adjoint import blend_edges_adjoint, edges_adjoint
+from diffphyscam_ros.kernels.antialias_adjoint import (
+    blend_edges_adjoint,
+    edges_adjoint,
+    meetings_adjoint,
+)
 from diffphyscam_ros.kernels.buffers import BufferPool
 from diffphyscam_ros.render.antialias import antialias_fused, Silhouettes
 from diffphyscam_ros.render.visibility import View
@@ -50,19 +54,13 @@ class _Smoothed(torch.autograd.Function):
             blend_edges_adjoint(given, crossing, view.width, view.height, to_color)
         to_camera, to_pinhole = torch.zeros_like(camera), np.zeros(4)
         if wants_camera or wants_pinhole:
-            edges_adjoint(
-                given,
-                color.detach().numpy(),
-                crossing,
-                ctx.silhouettes.edges,
-                view.width,
-                view.height,
-                faces.numpy(),
-                camera.detach().numpy(),
-                view.pinhole(),
-                to_camera.numpy(),
-                to_pinhole,
-            )
+            surfaces = (faces.numpy(), camera.detach().numpy(), view.pinhole())
+            sums = (to_camera.numpy(), to_pinhole)
+            pictures = (given, color.detach().numpy(), crossing)
+            edges, meetings = ctx.silhouettes.edges, ctx.silhouettes.meetings
+            edges_adjoint(*pictures, edges, view.width, view.height, *surfaces, *sums)
+            if len(meetings) > 0:
+                meetings_adjoint(*pictures, meetings, view.width, *surfaces, *sums)
         return (
             torch.from_numpy(to_color) if wants_color else None,
             to_camera if wants_camera else None,
