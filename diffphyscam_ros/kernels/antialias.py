@@ -99,14 +99,22 @@ def _walk(
 
 
 @kernel(inline=True)
-def inverse_depth(faces, camera, face, x, y):
-    """Return 1/z of a face's plane on the ray (x, y, 1), and its changes with x and y."""
+def face_plane(faces, camera, face):
+    """Return a face's first corner, the edges from it to the others, and their cross product."""
     a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
     ax, ay, az = float(camera[a, 0]), float(camera[a, 1]), float(camera[a, 2])
     ux, uy, uz = camera[b, 0] - ax, camera[b, 1] - ay, camera[b, 2] - az
     vx, vy, vz = camera[c, 0] - ax, camera[c, 1] - ay, camera[c, 2] - az
-    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-    scale = 1.0 / (nx * ax + ny * ay + nz * az)
+    normal = (uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx)
+    return (ax, ay, az), (ux, uy, uz), (vx, vy, vz), normal
+
+
+@kernel(inline=True)
+def inverse_depth(faces, camera, face, x, y):
+    """Return 1/z of a face's plane on the ray (x, y, 1), and its changes with x and y."""
+    corner, _, _, normal = face_plane(faces, camera, face)
+    nx, ny, nz = normal
+    scale = 1.0 / (nx * corner[0] + ny * corner[1] + nz * corner[2])
     return (nx * x + ny * y + nz) * scale, nx * scale, ny * scale
 
 

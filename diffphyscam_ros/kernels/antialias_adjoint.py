@@ -10,7 +10,7 @@ from __future__ import annotations
 from numba import prange
 import numpy as np
 
-from diffphyscam_ros.kernels.antialias import HALF, inverse_depth, ZERO
+from diffphyscam_ros.kernels.antialias import face_plane, HALF, inverse_depth, ZERO
 from diffphyscam_ros.kernels.runtime import kernel
 
 
@@ -55,6 +55,16 @@ def blend_edges_adjoint(to_smoothed, crossing, width, height, to_color):
                 to_color[i, c] = value
 
 
+@kernel(inline=True)
+def _by_crossing(to_smoothed, color, here, there, cut):
+    """Return the derivative by the place between two pixels at which a silhouette passes."""
+    taker = here if cut < HALF else there
+    slope = 0.0
+    for c in range(3):
+        slope += float(to_smoothed[taker, c]) * (float(color[here, c]) - color[there, c])
+    return slope
+
+
 @kernel()
 def edges_adjoint(
     to_smoothed,
@@ -87,10 +97,7 @@ def edges_adjoint(
                 continue
             there = i + (1 if axis == 0 else width)
             cut = crossing[i, axis]
-            taker = i if cut < HALF else there
-            slope = 0.0
-            for c in range(3):
-                slope += float(to_smoothed[taker, c]) * (float(color[i, c]) - color[there, c])
+            slope = _by_crossing(to_smoothed, color, i, there, cut)
             if slope == 0.0 or cut <= ZERO or cut >= np.float32(1.0):
                 continue
             face, side = edge // 3, edge % 3
@@ -128,10 +135,7 @@ def _plane_adjoint(faces, camera, face, x, y, to_inverse, to_camera):
     :returns: the derivatives by x and y.
     """
     a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-    ax, ay, az = float(camera[a, 0]), float(camera[a, 1]), float(camera[a, 2])
-    ux, uy, uz = camera[b, 0] - ax, camera[b, 1] - ay, camera[b, 2] - az
-    vx, vy, vz = camera[c, 0] - ax, camera[c, 1] - ay, camera[c, 2] - az
-    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+    (ax, ay, az), (ux, uy, uz), (vx, vy, vz), (nx, ny, nz) = face_plane(faces, camera, face)
     scale = 1.0 / (nx * ax + ny * ay + nz * az)
     inverse = (nx * x + ny * y + nz) * scale
     to = to_inverse * scale
@@ -165,10 +169,7 @@ def meetings_adjoint(
         i, axis = meetings[number, 0], meetings[number, 1]
         there = i + (1 if axis == 0 else width)
         cut = crossing[i, axis]
-        taker = i if cut < HALF else there
-        slope = 0.0
-        for c in range(3):
-            slope += float(to_smoothed[taker, c]) * (float(color[i, c]) - color[there, c])
+        slope = _by_crossing(to_smoothed, color, i, there, cut)
         if slope == 0.0:
             continue
         rx = (i % width - pinhole[2]) / pinhole[0]
