@@ -50,19 +50,21 @@ def scene(*items: Instance, **changes: object) -> Scene:
 
 def render(world: Scene, mode: str, pinhole: Intrinsics = PINHOLE) -> Radiance:
     """Draw by the kernels or in torch, smoothed or not; what comes is always finite."""
-    camera = torch.eye(4).requires_grad_(mode.startswith('torch'))
-    seen = Renderer('cpu', antialias=mode.endswith('smooth'))(world, pinhole, camera)
+    way, smooth = mode.split()[0], mode.endswith('smooth')
+    camera = torch.eye(4).requires_grad_(way != 'fused')
+    seen = Renderer('cpu', antialias=smooth, reference=way == 'torch')(world, pinhole, camera)
     assert bool(torch.isfinite(seen.color).all()), 'no pixel without a colour'
     assert bool(torch.isfinite(seen.normal).all())
     assert not bool(torch.isnan(seen.depth).any()) and float(seen.depth.detach().min()) > 0.0
     assert bool((torch.isinf(seen.depth) == (seen.instance == 0)).all())
-    if mode.startswith('torch'):
+    if way == 'adjoint' or seen.color.requires_grad:  # torch knows where nothing can change
         seen.color.sum().backward()
         assert camera.grad is not None and bool(torch.isfinite(camera.grad).all())
     return seen
 
 
-MODES = pytest.mark.parametrize('mode', ['fused', 'fused smooth', 'torch', 'torch smooth'])
+WAYS = ('fused', 'adjoint', 'torch')
+MODES = pytest.mark.parametrize('mode', [*WAYS, *(f'{way} smooth' for way in WAYS)])
 
 
 def same(a: Radiance, b: Radiance) -> None:
