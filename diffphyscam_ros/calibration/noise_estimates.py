@@ -30,6 +30,10 @@ PARAMETERS = (
     'aggregator_gain',
 )
 
+ROUNDED = 1.0 / (65535.0 * 12.0**0.5)
+"""Standard deviation of what rounding to 16 bits does to values of 10, 12 or 14. The noise of the
+few codes around darkness does not average it out."""
+
 Pair = tuple[float, float]
 """A value and its standard deviation."""
 
@@ -137,7 +141,7 @@ class _Maker:
         values = np.array([value for value, _ in pairs])
         value = float(np.average(values, weights=weights))
         scatter = float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
-        std = max(float(weights.sum()) ** -0.5, scatter)
+        std = float(np.hypot(max(float(weights.sum()) ** -0.5, scatter), ROUNDED))
         clipped = any(plane.clipped for plane in self.planes)
         of = 'dark frames, led back to exposure time 0'
         if not all(plane.dark_levels for plane in self.planes):
@@ -215,7 +219,8 @@ class _Maker:
             value = rate[0] / gain - hidden
             std = np.hypot(rate[1] / gain, value * self.relative[index])
             if plane.dark_span:
-                std = np.hypot(std, plane.grain / (plane.dark_span * gain))
+                rounded = np.hypot(plane.grain, 2.0**0.5 * ROUNDED)
+                std = np.hypot(std, rounded / (plane.dark_span * gain))
             if self.hot and self.hot.fraction:
                 std = np.hypot(std, hidden * self.hot.fraction_std / self.hot.fraction)
             pairs.append((max(value, 0.0) * unit, float(std) * unit))

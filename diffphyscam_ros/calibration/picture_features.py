@@ -38,9 +38,9 @@ class PictureFeatures:
     :param level: mean, [0, 1].
     :param saturated: share of pixels with a channel at full scale.
     :param black: share of pixels with all channels at zero.
-    :param spread: of the small copy, from the 1st to the 99th percentile.
-    :param structure: standard deviation of the small copy about a smooth surface (vignetting and
-        slow shading).
+    :param spread: of the small copy without single pixels, from the 1st to the 99th percentile.
+    :param structure: standard deviation of the same about a smooth surface (vignetting and slow
+        shading).
     :param view: uint8 ``VIEW_SIZE``, logarithm of the levels.
     :param blur: sigma in px along x and y, of the sharpest edges; nan without edges.
     """
@@ -105,14 +105,15 @@ def features_of(frame: RecordedFrame, sharpness: bool = True) -> PictureFeatures
     small = cv2.resize(plain, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     small *= np.float32(1.0 / frame.full_scale)
     level = float(small.mean())
-    low, high = np.percentile(small, (1.0, 99.0))
+    clean = np.asarray(cv2.medianBlur(small, 3), np.float32)  # hot pixels are no structure
+    low, high = np.percentile(clean, (1.0, 99.0))
     saturated, black = _clipped(frame)
     return PictureFeatures(
         level=level,
         saturated=saturated,
         black=black,
         spread=float(high - low),
-        structure=float(_about_smooth(small).std()),
+        structure=float(_about_smooth(clean).std()),
         view=_view(small),
         blur=_blur(plain, frame) if sharpness else (math.nan, math.nan),
     )

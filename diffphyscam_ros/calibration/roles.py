@@ -51,7 +51,8 @@ BOARD_SHARE = 0.3
 LOOKS = 60
 """Frames of each bag in which the target is looked for."""
 
-_EDGE = 3  # frames at the ends of a sweep that may show nothing, without known exposures
+_EDGE = 3  # frames at an end of a sweep that may show nothing, without known exposures, or
+_EDGE_SHARE = 0.5  # of its others
 
 
 @dataclass
@@ -249,13 +250,16 @@ def _plain_roles(stretch: Stretch) -> list[str]:
 def _continues(stretch: Stretch, sweep: Stretch) -> bool:
     """Return whether a stretch that shows nothing is the dark or bright end of a sweep."""
     clipped = all(frame.picture.saturated > 0.5 for frame in stretch.frames)
-    dim = all(_could_be_dark(frame.picture) for frame in stretch.frames)
+    darkest = min(frame.picture.level for frame in sweep.frames)
+    dim = all(frame.picture.level <= darkest for frame in stretch.frames)
     if not (clipped or dim) or stretch.bag != sweep.bag:
         return False
     own = distinct(exposure_of(frame.settings) for frame in stretch.frames)
     other = distinct(exposure_of(frame.settings) for frame in sweep.frames)
     if not own or not other:
-        return len(stretch.frames) <= _EDGE
+        dark = all(_could_be_dark(frame.picture) for frame in stretch.frames)
+        most = max(_EDGE, _EDGE_SHARE * len(sweep.frames))
+        return (clipped or dark) and len(stretch.frames) <= most
     return own[0] > other[-1] if clipped else own[-1] < other[0]
 
 
