@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from diffphyscam_ros.camera.intrinsics import Intrinsics
+from diffphyscam_ros.kernels.buffers import BufferPool
 from diffphyscam_ros.render.cache import LatestPacked, needs_grad
 from diffphyscam_ros.render.checks import (
     check_camera_pose,
@@ -71,6 +72,7 @@ class FramePacker:
     def __init__(self, device: torch.device) -> None:
         """Start with nothing kept."""
         self._device = device
+        self._buffers = BufferPool()
         self._geometry: LatestPacked[Geometry] = LatestPacked()
         self._materials: LatestPacked[Materials] = LatestPacked()
         self._environment: LatestPacked[EnvironmentMaps] = LatestPacked()
@@ -156,7 +158,7 @@ class FramePacker:
 
     def _pack_materials(self, scene: Scene, dtype: torch.dtype, keep: bool) -> Materials:
         def pack() -> Materials:
-            return pack_materials(scene.instances, self._device, dtype)
+            return pack_materials(scene.instances, self._device, dtype, self._buffers)
 
         sources = [i.material for i in scene.instances] + used_textures(scene.instances)
         # Whether a mesh has uvs, normals and colours decides too.

@@ -180,7 +180,7 @@ def _walk_back(
             plan.tables.forget()
             raise
         collected: Gradients = {
-            name: table.collect().reshape(held[name].shape) if wanted[name] else None
+            name: table.collect(plan.buffers).reshape(held[name].shape) if wanted[name] else None
             for name, table in zip(TABLES, tables, strict=True)
         }
     for name in SUMS:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from diffphyscam_ros.kernels.bands import ROW_BITS, sum_bands
+from diffphyscam_ros.kernels.buffers import BufferPool
 
 BANDS = 16
 MOST_BYTES = 2**31
@@ -28,9 +29,12 @@ class GradientTable:
     values: npt.NDArray[np.float32]
     flags: npt.NDArray[np.uint8]
 
-    def collect(self) -> torch.Tensor:
-        """Return the sum (N, C) over the bands and leave zeros behind."""
-        total = np.empty(self.values.shape[1:], np.float32)
+    def collect(self, buffers: BufferPool) -> torch.Tensor:
+        """Return the sum (N, C) over the bands and leave zeros behind.
+
+        :param buffers: lends the memory of the result.
+        """
+        total = buffers.take(*self.values.shape[1:])
         sum_bands(self.values, self.flags, total)
         return torch.from_numpy(total)
 

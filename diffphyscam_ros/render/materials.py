@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from diffphyscam_ros.kernels.buffers import BufferPool
 from diffphyscam_ros.render.cache import needs_grad
 from diffphyscam_ros.render.texture_atlas import atlas_layout, build_atlas
 from diffphyscam_ros.scene.types import Instance, Material, Texture
@@ -94,9 +95,14 @@ def used_textures(instances: tuple[Instance, ...]) -> list[Texture]:
 
 
 def pack_materials(
-    instances: tuple[Instance, ...], device: torch.device, dtype: torch.dtype
+    instances: tuple[Instance, ...],
+    device: torch.device,
+    dtype: torch.dtype,
+    buffers: BufferPool,
 ) -> Materials:
     """Build the tables, differentiably in factors and texels.
+
+    :param buffers: lends the memory of the textures on the CPU.
 
     :raises ValueError: for a texture or factor of the wrong shape.
     """
@@ -125,7 +131,9 @@ def pack_materials(
     return Materials(
         factors=together,
         flags=torch.tensor(flags, dtype=torch.int32, device=device).reshape(-1, FLAG_COLUMNS),
-        atlas=build_atlas([image.to(device, dtype) for image in images], layout).to(device, dtype),
+        atlas=build_atlas([image.to(device, dtype) for image in images], layout, buffers).to(
+            device, dtype
+        ),
         levels=torch.tensor(table, dtype=torch.int32, device=device),
         counts=torch.tensor([len(row) for row in rows] or [1], dtype=torch.int32, device=device),
     )

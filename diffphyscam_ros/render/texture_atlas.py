@@ -11,6 +11,7 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from diffphyscam_ros.kernels.buffers import BufferPool
 from diffphyscam_ros.kernels.mipmaps import build_pyramid, pyramid_adjoint
 
 Layout = list[npt.NDArray[np.int64]]
@@ -56,10 +57,13 @@ class _Atlas(torch.autograd.Function):
     """The atlas as a function of the pictures, by the CPU kernels."""
 
     @staticmethod
-    def forward(ctx: Any, layout: Layout, *images: torch.Tensor) -> torch.Tensor:
-        ctx.layout, ctx.shapes = layout, [image.shape for image in images]
-        offset, width, height = layout[-1][-1]
-        atlas = np.empty((offset + width * height, 4), np.float32)
+    def forward(
+        ctx: Any, layout: Layout, buffers: BufferPool, *images: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.layout, ctx.buffers = layout, buffers
+        ctx.shapes = [image.shape for image in images]
+        offset, width, height = layout[-1][-1].tolist()
+        atlas = buffers.take(offset + width * height, 4)
         for image, levels in zip(images, layout, strict=True):
             build_pyramid(image.detach().contiguous().numpy(), levels, atlas)
         return torch.from_numpy(atlas)
@@ -70,14 +74,14 @@ class _Atlas(torch.autograd.Function):
         given = to_atlas.contiguous().numpy()
         gradients: list[torch.Tensor | None] = []
         for index, (levels, shape) in enumerate(zip(ctx.layout, ctx.shapes, strict=True)):
-            if not ctx.needs_input_grad[1 + index]:
+            if not ctx.needs_input_grad[2 + index]:
                 gradients.append(None)
                 continue
-            to_image = np.empty((shape[0] * shape[1], shape[2]), np.float32)
-            coarse = np.empty((int((levels[1:, 1] * levels[1:, 2]).sum()), 4), np.float32)
+            to_image = ctx.buffers.take(shape[0] * shape[1], shape[2])
+            coarse = ctx.buffers.take(int((levels[1:, 1] * levels[1:, 2]).sum()), 4)
             pyramid_adjoint(given, levels, coarse, to_image)
             gradients.append(torch.from_numpy(to_image).reshape(shape))
-        return None, *gradients
+        return None, None, *gradients
 
 
 def atlas_in_torch(images: list[torch.Tensor]) -> torch.Tensor:
@@ -90,14 +94,15 @@ def atlas_in_torch(images: list[torch.Tensor]) -> torch.Tensor:
     return torch.cat(texels).contiguous()
 
 
-def build_atlas(images: list[torch.Tensor], layout: Layout) -> torch.Tensor:
+def build_atlas(images: list[torch.Tensor], layout: Layout, buffers: BufferPool) -> torch.Tensor:
     """Return the atlas (N, 4), differentiably: texel by texel, row by row, level by level.
 
     :param images: (H, W, 3) or (H, W, 4) each, of one device and precision.
     :param layout: of :func:`atlas_layout`.
+    :param buffers: lends the memory on the CPU.
     """
     if not images:
         return torch.ones(1, 4)
     if images[0].device.type == 'cpu' and images[0].dtype == torch.float32:
-        return _Atlas.apply(layout, *images)  # type: ignore[no-any-return, no-untyped-call]
+        return _Atlas.apply(layout, buffers, *images)  # type: ignore[no-any-return, no-untyped-call]
     return atlas_in_torch(images)

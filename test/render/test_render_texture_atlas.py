@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from diffphyscam_ros.kernels.buffers import BufferPool
 from diffphyscam_ros.render.gradient_tables import band_count, GradientTables
 from diffphyscam_ros.render.texture_atlas import atlas_in_torch, atlas_layout, build_atlas
 
@@ -18,7 +19,7 @@ def test_pyramids_and_their_gradients_are_torchs(size: tuple[int, int, int]) -> 
     generator = torch.Generator().manual_seed(1)
     images = [torch.rand(16, 8, 3, generator=generator), torch.rand(size, generator=generator)]
     leaves = [image.requires_grad_() for image in images]
-    mine, theirs = build_atlas(leaves, atlas_layout(leaves)), atlas_in_torch(leaves)
+    mine, theirs = build_atlas(leaves, atlas_layout(leaves), BufferPool()), atlas_in_torch(leaves)
     torch.testing.assert_close(mine, theirs, atol=1e-6, rtol=1e-6)
     weights = torch.rand(mine.shape, generator=generator) - 0.4
     for one, other in zip(
@@ -31,7 +32,8 @@ def test_pyramids_and_their_gradients_are_torchs(size: tuple[int, int, int]) -> 
 
 def test_a_picture_that_asks_for_nothing_gets_nothing() -> None:
     still, asking = torch.rand(4, 4, 3), torch.rand(5, 3, 3).requires_grad_()
-    build_atlas([still, asking], atlas_layout([still, asking])).sum().backward()
+    images = [still, asking]
+    build_atlas(images, atlas_layout(images), BufferPool()).sum().backward()
     assert still.grad is None
     # Every level sums up to its texels' means: each texel has a share in each level.
     assert float(asking.grad.sum()) == pytest.approx(3.0 * (5 * 3 + 2 * 1 + 1), rel=1e-5)
@@ -42,7 +44,7 @@ def test_tables_are_summed_in_order_and_left_empty() -> None:
     table = tables.take('vertices', 4, 200, 3)
     table.values[0, 5], table.values[3, 5], table.values[2, 199] = 1.0, 2.0, 4.0
     table.flags[0, 0] = table.flags[3, 0] = table.flags[2, 3] = 1
-    total = table.collect()
+    total = table.collect(BufferPool())
     assert total[5].tolist() == [3.0] * 3 and total[199].tolist() == [4.0] * 3
     assert float(total.sum()) == 21.0
     assert not table.values.any() and not table.flags.any()
