@@ -55,7 +55,9 @@ TO_LIGHT = _F + 81 * BLOCK
 """9 fields: the derivative by the irradiance, times x, y, z of the normal; three a channel."""
 MONOMIALS = _F + 90 * BLOCK  # 21 fields: the monomials of degree 5 of the normal
 SLOPES = _F + 111 * BLOCK  # 189 numbers of the irradiance, not by the pixel
-ADJOINT_FLOATS = _F + 113 * BLOCK
+INVERSE_LENGTH = _F + 113 * BLOCK  # of the interpolated normal; 0 where it has no length
+TO_MIXED_X, TO_MIXED_Y, TO_MIXED_Z = _F + 114 * BLOCK, _F + 115 * BLOCK, _F + 116 * BLOCK
+ADJOINT_FLOATS = _F + 117 * BLOCK
 
 FIRST_CLEARED, END_CLEARED = TO_DEPTH, TO_TEXEL_R
 """Fields of this range begin a block as zeros: they are added to."""

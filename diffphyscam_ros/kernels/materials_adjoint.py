@@ -133,11 +133,22 @@ def metal_adjoint(s, n, count, factors, band, to_factors):
 
 @kernel(fastmath=True)
 def base_color_adjoint(
-    s, n, count, factors, flags, colors, band, to_factors, to_colors, color_flags, wanted
+    s,
+    n,
+    count,
+    factors,
+    flags,
+    colors,
+    band,
+    to_factors,
+    to_colors,
+    color_flags,
+    wants_colors,
+    wants_factors,
 ):
     """Carry TO_BASE and, where it blends, TO_ALPHA back; adds to TO_WEIGHT.
 
-    :param to_colors: (bands, V, 3) float32 and its ``color_flags``, used where ``wanted``.
+    :param to_colors: (bands, V, 3) float32 and its ``color_flags``, where ``wants_colors``.
     """
     for i in range(count):
         item = np.uint32(n[ITEM + i])
@@ -155,17 +166,18 @@ def base_color_adjoint(
             s[TO_WEIGHT_A + i] += x * colors[p, 0] + y * colors[p, 1] + z * colors[p, 2]
             s[TO_WEIGHT_B + i] += x * colors[q, 0] + y * colors[q, 1] + z * colors[q, 2]
             s[TO_WEIGHT_C + i] += x * colors[o, 0] + y * colors[o, 1] + z * colors[o, 2]
-            if wanted:
+            if wants_colors:
                 add_three(to_colors, color_flags, band, p, wa * x, wa * y, wa * z)
                 add_three(to_colors, color_flags, band, q, wb * x, wb * y, wb * z)
                 add_three(to_colors, color_flags, band, o, wc * x, wc * y, wc * z)
             r, g, b = r * cr, g * cg, b * cb
-        to_factors[band, item, 0] += r * tr
-        to_factors[band, item, 1] += g * tg
-        to_factors[band, item, 2] += b * tb
         s[TO_TEXEL_R + i], s[TO_TEXEL_G + i], s[TO_TEXEL_B + i] = r * fr, g * fg, b * fb
         to = s[TO_ALPHA + i] if flags[item, ALPHA_MODE] == BLEND else ZERO
-        to_factors[band, item, FACTOR_ALPHA] += to * s[BASE_TEXEL_A + i]
+        if wants_factors:
+            to_factors[band, item, 0] += r * tr
+            to_factors[band, item, 1] += g * tg
+            to_factors[band, item, 2] += b * tb
+            to_factors[band, item, FACTOR_ALPHA] += to * s[BASE_TEXEL_A + i]
         s[TO_TEXEL_A + i] = to * factors[item, FACTOR_ALPHA]
 
 

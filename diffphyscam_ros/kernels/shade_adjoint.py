@@ -232,7 +232,7 @@ def _surface_adjoint(
         )  # fmt: skip
     base_color_adjoint(
         s, n, count, factors, flags, colors, band, to_factors, to_colors, color_flags,
-        wants[COLORS],
+        wants[COLORS], wants[FACTORS],
     )  # fmt: skip
     if textured and (uses & USES_BASE) != 0:
         sample_textures_adjoint(

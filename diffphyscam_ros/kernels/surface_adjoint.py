@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from diffphyscam_ros.kernels.adjoint_scratch import (
+    INVERSE_LENGTH,
     SMOOTH_X,
     SMOOTH_Y,
     SMOOTH_Z,
@@ -27,6 +28,9 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
     TO_FACING_X,
     TO_FACING_Y,
     TO_FACING_Z,
+    TO_MIXED_X,
+    TO_MIXED_Y,
+    TO_MIXED_Z,
     TO_NORMAL_X,
     TO_NORMAL_Y,
     TO_NORMAL_Z,
@@ -90,13 +94,19 @@ def mix_normals_adjoint(
     :param to_rotate: (bands, I, 3, 3) float64, added to at ``band`` where ``wants_rotate``.
     :param to_normals: (bands, V, 3) float32 and its ``normal_flags``, where ``wants_normals``.
     """
-    for i in range(count):
+    for i in range(BLOCK):
         tx, ty, tz = s[TO_NORMAL_X + i], s[TO_NORMAL_Y + i], s[TO_NORMAL_Z + i]
+        nx, ny, nz = s[SMOOTH_X + i], s[SMOOTH_Y + i], s[SMOOTH_Z + i]
+        along, inverse = tx * nx + ty * ny + tz * nz, s[INVERSE_LENGTH + i]
+        s[TO_MIXED_X + i] = (tx - along * nx) * inverse
+        s[TO_MIXED_Y + i] = (ty - along * ny) * inverse
+        s[TO_MIXED_Z + i] = (tz - along * nz) * inverse
+    for i in range(count):
         k = np.uint32(n[ITEM + i])
-        if flags[k, HAS_NORMALS] == 0:
-            s[TO_FACING_X + i] += tx
-            s[TO_FACING_Y + i] += ty
-            s[TO_FACING_Z + i] += tz
+        if flags[k, HAS_NORMALS] == 0 or s[INVERSE_LENGTH + i] == ZERO:
+            s[TO_FACING_X + i] += s[TO_NORMAL_X + i]
+            s[TO_FACING_Y + i] += s[TO_NORMAL_Y + i]
+            s[TO_FACING_Z + i] += s[TO_NORMAL_Z + i]
             continue
         a, b, c = (
             np.uint32(n[CORNER_A + i]),
@@ -104,25 +114,11 @@ def mix_normals_adjoint(
             np.uint32(n[CORNER_C + i]),
         )
         wa, wb, wc = s[WEIGHT_A + i], s[WEIGHT_B + i], s[WEIGHT_C + i]
-        x = wa * normals[a, 0] + wb * normals[b, 0] + wc * normals[c, 0]
-        y = wa * normals[a, 1] + wb * normals[b, 1] + wc * normals[c, 1]
-        z = wa * normals[a, 2] + wb * normals[b, 2] + wc * normals[c, 2]
-        mx = rotate[k, 0, 0] * x + rotate[k, 0, 1] * y + rotate[k, 0, 2] * z
-        my = rotate[k, 1, 0] * x + rotate[k, 1, 1] * y + rotate[k, 1, 2] * z
-        mz = rotate[k, 2, 0] * x + rotate[k, 2, 1] * y + rotate[k, 2, 2] * z
-        square = mx * mx + my * my + mz * mz
-        if not square > SMALL:
-            s[TO_FACING_X + i] += tx
-            s[TO_FACING_Y + i] += ty
-            s[TO_FACING_Z + i] += tz
-            continue
-        inverse = ONE / math.sqrt(square)
-        nx, ny, nz = s[SMOOTH_X + i], s[SMOOTH_Y + i], s[SMOOTH_Z + i]
-        along = tx * nx + ty * ny + tz * nz
-        tx, ty, tz = (tx - along * nx) * inverse, (ty - along * ny) * inverse, (
-            tz - along * nz
-        ) * inverse  # fmt: skip
+        tx, ty, tz = s[TO_MIXED_X + i], s[TO_MIXED_Y + i], s[TO_MIXED_Z + i]
         if wants_rotate:
+            x = wa * normals[a, 0] + wb * normals[b, 0] + wc * normals[c, 0]
+            y = wa * normals[a, 1] + wb * normals[b, 1] + wc * normals[c, 1]
+            z = wa * normals[a, 2] + wb * normals[b, 2] + wc * normals[c, 2]
             to_rotate[band, k, 0, 0] += tx * x
             to_rotate[band, k, 0, 1] += tx * y
             to_rotate[band, k, 0, 2] += tx * z

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from diffphyscam_ros.kernels.adjoint_scratch import (
@@ -13,6 +15,7 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
     EMISSIVE_TEXEL_B,
     EMISSIVE_TEXEL_G,
     EMISSIVE_TEXEL_R,
+    INVERSE_LENGTH,
     METAL_TEXEL,
     NORMAL_TEXEL_B,
     NORMAL_TEXEL_G,
@@ -24,7 +27,7 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
     SMOOTH_Z,
 )
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import ONE, sample_textures
+from diffphyscam_ros.kernels.sampling import ONE, sample_textures, ZERO
 from diffphyscam_ros.kernels.scratch import (
     BASE_B,
     BASE_G,
@@ -52,6 +55,7 @@ from diffphyscam_ros.kernels.surface import (
     mix_uvs,
     OCCLUSION_STRENGTH,
     read_materials,
+    SMALL,
     TEXTURE_BASE,
     TEXTURE_EMISSIVE,
     TEXTURE_METAL,
@@ -104,6 +108,11 @@ def recompute_surface(s, n, step_x, step_y, geometry, rotate, materials):
     intersect(s, step_x, step_y)
     uses = read_materials(s, n, BLOCK, factors, flags, colors)
     mix_normals(s, n, BLOCK, flags, normals, rotate)
+    for i in range(BLOCK):
+        x, y, z = s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i]
+        square = x * x + y * y + z * z
+        inverse = ONE / math.sqrt(max(square, SMALL))
+        s[INVERSE_LENGTH + i] = inverse if square > SMALL else ZERO
     finish_normals(s)
     for i in range(BLOCK):
         s[SMOOTH_X + i], s[SMOOTH_Y + i] = s[NORMAL_X + i], s[NORMAL_Y + i]
