@@ -12,15 +12,16 @@ import numpy.typing as npt
 
 from diffphyscam_ros.calibration.board_map import map_board
 from diffphyscam_ros.calibration.board_view import BoardView
+from diffphyscam_ros.calibration.circle_centres import true_centres
 from diffphyscam_ros.calibration.grey import to_byte_grey, to_grey
 from diffphyscam_ros.calibration.markers import find_markers, marker_bits
 from diffphyscam_ros.calibration.saddle_fit import fit_saddles
 from diffphyscam_ros.calibration.strays import without_strays
 from diffphyscam_ros.calibration.tag_edges import refine_squares
-from diffphyscam_ros.calibration.targets import GRIDS, Target
+from diffphyscam_ros.calibration.targets import CIRCLE_RADIUS, GRIDS, Target
 from diffphyscam_ros.calibration.view_quality import measure_quality
 
-VERSION = 5
+VERSION = 6
 """Changes whenever the same picture may give other corners: detections in caches are then old."""
 
 LONG_SIDE = 1200
@@ -186,7 +187,7 @@ def _one_way(points: npt.NDArray[np.float64], shape: tuple[int, int]) -> npt.NDA
 
 
 def _circles(grey: Bytes, target: Target) -> Found | None:
-    """Find every circle, dark on light, by its centre of mass."""
+    """Find every circle, dark on light, by its centre of mass, perspective taken off."""
     parameters = cv2.SimpleBlobDetector_Params()  # type: ignore[attr-defined]
     parameters.minThreshold, parameters.maxThreshold, parameters.thresholdStep = 20, 230, 15
     parameters.minArea = 12.0
@@ -206,7 +207,9 @@ def _circles(grey: Bytes, target: Target) -> Found | None:
             points = np.asarray(centres, np.float64).reshape(-1, 2)
             if target.kind == 'circles':
                 points = _one_way(points, target.corner_grid)
-            return np.arange(len(points)), points
+            radius = CIRCLE_RADIUS * target.square_size
+            plane = target.object_points()[:, :2]
+            return np.arange(len(points)), true_centres(plane, points, radius)
     return None
 
 

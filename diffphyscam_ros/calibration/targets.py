@@ -102,9 +102,11 @@ class Target:
                     remedy=f'example: {_EXAMPLES[self.kind]}',
                 )
         if not 1e-4 <= self.square_size <= 10.0:
+            # of these the text states the marker, and the distance follows from it
+            stated = self.kind in GRIDS and self.marker_size > 0
             raise CalibrationError(
-                f'{self.kind}: square size',
-                self.square_size,
+                f'{self.kind}: {"marker" if stated else "square"} size',
+                self.marker_size if stated else self.square_size,
                 allowed='0.0001 to 10 m',
                 remedy='give it in metres: 0.025 is 25 mm',
             )
