@@ -23,6 +23,13 @@ HUBER = 3.0
 """Residuals beyond this many standard deviations pull less than by their square: single corners
 that are wrong, not the many of a bent board, which should count as they would by least squares."""
 
+SHARED = 0.008
+"""px by which corners at one distance from the middle of the picture may be off together; at most
+half of what single corners are."""
+
+RINGS = 5
+"""Distances from the middle at which that error is another one."""
+
 _STEPS = 60
 
 PRIORS = {'rational_polynomial': {'k4': 1.0, 'k5': 1.0, 'k6': 1.0}}
@@ -253,6 +260,38 @@ def _step(
     return change, pose[:, :3], pose[:, 3:]
 
 
+def _shared_by_rings(
+    seen: Observations,
+    state: _State,
+    weights: Array,
+    free: npt.NDArray[np.bool_],
+    centre: Array,
+    bc: Array,
+    inverse: Array,
+    sigma: float,
+) -> Array:
+    """Return the covariance (f, f) by errors that corners at one distance from the middle share.
+
+    Interpolation between pixels moves edges by up to 0.03 px where they lie between two, and where
+    the lens displaces pixels by the same fraction, all corners move alike: rings, outwards or
+    inwards (the simulated lens does that, and any camera that corrects its pictures). Many corners
+    do not average it out.
+
+    :param centre: (2,) px, of the lens.
+    :param bc: (v, f, 6) camera by pose, as eliminated.
+    :param inverse: (f, f) of the reduced normal equations.
+    """
+    _, by_camera, by_pose = state
+    moves = by_camera[:, :, free] - by_pose @ bc[seen.view].transpose(0, 2, 1)
+    away = seen.pixels - centre
+    radius = np.linalg.norm(away, axis=1)
+    outward = away / np.maximum(radius, 1e-9)[:, None]
+    ring = np.minimum(radius / max(float(radius.max()), 1e-9) * RINGS, RINGS - 1).astype(np.int64)
+    score = (moves * (weights[:, None] * outward)[:, :, None]).sum(axis=1)
+    change = np.stack([score[ring == k].sum(axis=0) for k in range(RINGS)]) @ inverse
+    return np.asarray(min(SHARED, 0.5 * sigma) ** 2 * (change.T @ change))
+
+
 def _finished(
     seen: Observations,
     model: str,
@@ -278,7 +317,8 @@ def _finished(
         scaled = scale[:, None] * total * scale
         inverse = np.linalg.pinv(scaled, rcond=1e-14, hermitian=True)
         inverse = scale[:, None] * inverse * scale
-        covariance[np.ix_(free, free)] = sigma**2 * inverse
+        shared = _shared_by_rings(seen, state, weights, free, camera[2:4], bc, inverse, sigma)
+        covariance[np.ix_(free, free)] = sigma**2 * inverse + shared
         without = total - reduced
         moved = np.linalg.pinv(scale[:, None] * without * scale, rcond=1e-14, hermitian=True)
         influence[:, free] = -np.einsum('vij,vj->vi', scale[:, None] * moved * scale, score)

@@ -65,8 +65,9 @@ def test_projection_and_derivatives(model: str) -> None:
 
 
 @pytest.mark.parametrize('noise', [0.1, 0.3])
-def test_the_same_as_opencv(noise: float) -> None:
+def test_the_same_as_opencv(noise: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without outliers, plain least squares: K, D and the standard deviations."""
+    monkeypatch.setattr('diffphyscam_ros.calibration.bundle.SHARED', 0.0)  # OpenCV knows of none
     _, views = random_views(5, count=15, noise=noise)
     seen = Observations.of(views)
     start = np.array([450.0, 450.0, 319.5, 239.5, 0, 0, 0, 0, 0])
@@ -319,6 +320,9 @@ def test_few_photographs_are_weak_and_stable(
     for left_out in whole.views:
         rest = [view for view in whole.views if view is not left_out]
         part = estimate_intrinsics(rest, size, fixed=('k3',), compare=False)
+        if part.fit is None:  # three views that tell too little are refused
+            assert len(rest) == 3
+            continue
         moved = part.solution.fit.camera[:4] - solution.fit.camera[:4]
         spread = np.maximum(part.solution.std, solution.std)[:4]
         assert (np.abs(moved) < 3 * spread).all(), left_out.name
