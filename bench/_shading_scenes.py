@@ -40,14 +40,10 @@ SPOT = SpotLight((1.2, 0.9, 2.0), (-0.5, -0.4, -0.8), (9.0, 7.0, 5.0), 0.15, 0.4
 
 @dataclass(frozen=True)
 class Case:
-    """What is drawn, and the PSNR to reach.
-
-    :param occlusion: surfaces hide the environment from each other.
-    """
+    """What is drawn, and the PSNR to reach. Nothing hides an environment."""
 
     scene: Scene
     floor: float
-    occlusion: bool = False
     camera: torch.Tensor = CAMERA
 
 
@@ -193,5 +189,4 @@ def cases(data: Path, folder: Path) -> dict[str, Case]:
         found[f'{name}: mixed, from .hdr'] = Case(
             Scene(mixed, (), _sky(_as_hdr(file, folder), turn)), SKY
         )
-        found[f'{name}: mixed, hidden'] = Case(Scene(mixed, (), sky), SKY, occlusion=True)
     return found
