@@ -74,8 +74,15 @@ def estimate_noise(frames: Iterable[RecordedFrame], sensor: SensorModel) -> Stag
         if len(channels) == 4:
             name = f'{name} {index}'
         curve = LightCurve(sensor, channel)
-        plane = measure_plane(steady, index, gathered.encoding, curve, step, name)
-        planes.append(plane)
+        planes.append(measure_plane(steady, index, gathered.encoding, curve, step, name))
+    wells = [plane.full for plane in planes if plane.full is not None]
+    for index, plane in enumerate(planes):
+        if wells and plane.full is None and not plane.refusal:
+            # Less light reaches these, whose brightest photosites may be full all the same.
+            curve = LightCurve(sensor, channels[index])
+            planes[index] = measure_plane(
+                steady, index, gathered.encoding, curve, step, plane.name, min(wells)
+            )
     for plane in planes:
         messages += [m for m in plane.messages if m not in messages]
     broken = next((plane.refusal for plane in planes if plane.refusal), '')

@@ -80,12 +80,14 @@ def measure_plane(
     curve: LightCurve,
     step: float,
     name: str,
+    well: float = 1.0,
 ) -> PlaneNoise:
     """Measure one plane.
 
     :param runs: flat and dark, of one ISO.
     :param index: of the plane.
     :param step: of the converter, digital.
+    :param well: level at which photosites are full where this plane does not show it.
     """
     levels = [run.planes[index] for run in runs]
     values = np.array([level.mean for level in levels])
@@ -111,7 +113,7 @@ def measure_plane(
     if flat.any():
         full, at_end = saturation_level(mean[flat], variance[flat])
         high[np.flatnonzero(flat)[at_end]] = True
-    end = 1.0 if full is None else full
+    end = well if full is None else full
     brightest = curve.light(np.array([level.brightest for level in levels]))
     usable = flat & ~high & ~low & ~bent & ~coarse & (brightest <= UPPER * end)
     if not usable.any():
