@@ -112,7 +112,10 @@ def measure_plane(
     full = None
     if flat.any():
         full, at_end = saturation_level(mean[flat], variance[flat])
-        high[np.flatnonzero(flat)[at_end]] = True
+        ends = np.flatnonzero(flat)[at_end]
+        if high[ends].any():  # it is the converter that is full
+            full = None
+        high[ends] = True
     end = well if full is None else full
     brightest = curve.light(np.array([level.brightest for level in levels]))
     usable = flat & ~high & ~low & ~bent & ~coarse & (brightest <= UPPER * end)
