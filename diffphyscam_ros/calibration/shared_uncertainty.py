@@ -84,3 +84,26 @@ def with_gains(colour: StageResult, noise: StageResult) -> StageResult:
         return _wider(item, added) if item.name == 'quantum_efficiency' else item
 
     return replace(colour, estimates=tuple(map(widened, colour.estimates)))
+
+
+def with_focal_length(vignetting: StageResult, intrinsics: StageResult) -> StageResult:
+    """Return the vignetting with the uncertainty of the focal length that its angles come from.
+
+    Where it darkens by k·tan²ⁿθ, k grows with the 2n-th power of the focal length; near the middle
+    cos⁴ does so with n = 1.
+    """
+    focal = _estimate(intrinsics, 'focal_scale')
+    if focal is None or focal.std is None:
+        return vignetting
+    pairs = zip(_numbers(focal.std), _numbers(focal.value), strict=True)
+    share = max(std / value for std, value in pairs)
+
+    def widened(item: Estimate) -> Estimate:
+        if item.name == 'vignetting_gain':
+            return _wider(item, (2.0 * share,))
+        if item.name == 'vignetting_coefficients' and item.value is not None:
+            powers = range(1, len(_numbers(item.value)) + 1)
+            return _wider(item, tuple(2.0 * n * share for n in powers))
+        return item
+
+    return replace(vignetting, estimates=tuple(map(widened, vignetting.estimates)))

@@ -22,7 +22,11 @@ from diffphyscam_ros.calibration.recognise import explain_frames
 from diffphyscam_ros.calibration.recording import Recording
 from diffphyscam_ros.calibration.request import Request
 from diffphyscam_ros.calibration.response import estimate_response
-from diffphyscam_ros.calibration.shared_uncertainty import with_gains, with_unit_of_electrons
+from diffphyscam_ros.calibration.shared_uncertainty import (
+    with_focal_length,
+    with_gains,
+    with_unit_of_electrons,
+)
 from diffphyscam_ros.calibration.starting_values import poses
 from diffphyscam_ros.calibration.types import RecordedFrame, StageResult
 from diffphyscam_ros.calibration.vignetting import estimate_vignetting
@@ -155,7 +159,8 @@ def run_response(context: Context) -> StageResult:
 
 def run_vignetting(context: Context) -> StageResult:
     """Find the law of the vignetting, from flat frames."""
-    return estimate_vignetting(context.frames('vignetting', 'flat', 'dark'), context.sensor)
+    result = estimate_vignetting(context.frames('vignetting', 'flat', 'dark'), context.sensor)
+    return with_focal_length(result, context.results['intrinsics'])
 
 
 def run_noise(context: Context) -> StageResult:
