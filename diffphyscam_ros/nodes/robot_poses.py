@@ -6,13 +6,14 @@ from __future__ import annotations
 import time
 
 import numpy as np
-import torch
 
 from diffphyscam_ros.nodes.joint_states import JointStates
-from diffphyscam_ros.nodes.pose_math import inverse_many, Matrix
+from diffphyscam_ros.nodes.pose_math import inverse_many, Matrix, screw_poses
 from diffphyscam_ros.nodes.tf_buffer import frame_name, Stamps, TransformError
 from diffphyscam_ros.nodes.tf_listener import Transforms
 from diffphyscam_ros.scene.robot import Joint, Robot
+
+_SINGLE = ('revolute', 'continuous', 'prismatic')
 
 LOOK_AGAIN = 0.2  # s, after which it is looked again whether TF speaks of the robot
 
@@ -35,6 +36,9 @@ class RobotPoses:
         self._joints = joints
         self._visible = [link.name for link in robot.links if link.visuals]
         self._held: dict[str, Joint] = {item.child: item for item in robot.joints}
+        self._order = robot.order
+        self._axes = np.array([_screw_axis(item) for item in robot.order]).reshape(-1, 6)
+        self._origins = np.array([item.origin.numpy() for item in robot.order]).reshape(-1, 4, 4)
         self._tf_speaks = False
         self._looked = -np.inf
 
@@ -100,21 +104,32 @@ class RobotPoses:
         return self._held.get(link)
 
     def own(self, stamps: Stamps, heard: set[str]) -> dict[str, Matrix]:
-        """Return every link (n, 4, 4) in the root by kinematics; joints not heard are at 0."""
-        positions: dict[str, torch.Tensor] = {}
-        for item in self.robot.joints:
-            if item.name in heard and item.kind in ('revolute', 'continuous', 'prismatic'):
-                if item.mimic is None:
-                    values = self._joints.at(item.name, stamps, item.kind == 'continuous')
-                    # What stands has one position: all its poses are then the same to the bit.
-                    still = bool((values == values[0]).all())
-                    positions[item.name] = torch.from_numpy(
-                        values[:1].reshape(()) if still else values
-                    )
-        with torch.inference_mode():
-            poses = self.robot.link_poses(positions)
-        shape = (len(stamps), 4, 4)
-        return {name: np.broadcast_to(pose.numpy(), shape) for name, pose in poses.items()}
+        """Return every link (n, 4, 4) in the root by kinematics; joints not heard are at 0.
+
+        ``Robot.link_poses`` in numpy, for all joints together: a tenth of its time.
+        """
+        values = np.zeros((len(self._order), len(stamps)))
+        for index, item in enumerate(self._order):
+            leader, multiplier, offset = self.robot.leader(item)
+            if leader.name in heard and leader.kind in _SINGLE:
+                endless = leader.kind == 'continuous'
+                values[index] = multiplier * self._joints.at(leader.name, stamps, endless)
+            values[index] += offset
+        screws = (values[..., None] * self._axes[:, None]).reshape(-1, 6)
+        steps = self._origins[:, None] @ screw_poses(screws).reshape(*values.shape, 4, 4)
+        poses = {self.robot.root: np.broadcast_to(np.eye(4), (len(stamps), 4, 4))}
+        for item, step in zip(self._order, steps, strict=True):
+            poses[item.child] = poses[item.parent] @ step
+        return poses
+
+
+def _screw_axis(item: Joint) -> Matrix:
+    """Return how a joint moves per unit of its position, (6,); not at all where TF alone knows."""
+    result = np.zeros(6)
+    if item.kind in _SINGLE:
+        start = 0 if item.kind == 'prismatic' else 3
+        result[start : start + 3] = item.axis.numpy()
+    return result
 
 
 class _Finder:
@@ -162,9 +177,8 @@ class _Finder:
 
     def _is_known(self, joint: Joint) -> bool:
         """Return whether our kinematics knows where a joint is."""
-        while joint.mimic is not None:
-            joint = self._robot.robot.joint(joint.mimic.joint)
-        return joint.kind == 'fixed' or joint.name in self._heard
+        leader, _, _ = self._robot.robot.leader(joint)
+        return leader.kind == 'fixed' or (leader.kind in _SINGLE and leader.name in self._heard)
 
     def _frame(self, link: str) -> Matrix | str:
         if link not in self._frames:

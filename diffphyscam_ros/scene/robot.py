@@ -8,6 +8,7 @@ the axis is given in it (http://wiki.ros.org/urdf/XML/joint).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 import math
@@ -82,12 +83,15 @@ class Robot:
     root: str = field(init=False)
     order: tuple[Joint, ...] = field(init=False)
     """The joints, each after the one that holds its parent."""
+    _by_name: dict[str, Joint] = field(init=False, repr=False)
+    _leaders: dict[str, tuple[Joint, float, float]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check that it is a tree, and find its root."""
         object.__setattr__(self, 'root', _root(self))
         object.__setattr__(self, 'order', _ordered(self))
-        _check_mimics(self)
+        object.__setattr__(self, '_by_name', {item.name: item for item in self.joints})
+        object.__setattr__(self, '_leaders', _leaders(self))
 
     @property
     def joint_names(self) -> tuple[str, ...]:
@@ -101,11 +105,12 @@ class Robot:
 
         :raises SceneError: naming those that there are.
         """
-        for item in self.joints:
-            if item.name == name:
-                return item
-        known = ', '.join(self.joint_names) or 'none'
-        raise SceneError(f'robot {self.name!r} has no joint {name!r}; those that move: {known}')
+        if name in self._by_name:
+            return self._by_name[name]
+        raise SceneError(
+            f'robot {self.name!r} has no joint {name!r}; those that move: '
+            f'{_some(self.joint_names)}'
+        )
 
     def beyond_limits(self, joint_positions: Mapping[str, Position]) -> tuple[str, ...]:
         """Return of each joint that is beyond its limits, in words, how far they reach.
@@ -182,6 +187,13 @@ class Robot:
             for visual in link.visuals
         )
 
+    def leader(self, item: Joint) -> tuple[Joint, float, float]:
+        """Return the joint that one follows in the end, with multiplier and offset.
+
+        A joint that mimics none is its own leader.
+        """
+        return self._leaders[item.name]
+
     def _positions(self, given: Mapping[str, Position]) -> dict[str, torch.Tensor]:
         """Return the position of every joint that has one, those that mimic included."""
         positions: dict[str, torch.Tensor] = {}
@@ -191,26 +203,17 @@ class Robot:
                 why = 'is fixed' if item.mimic is None else f'follows {item.mimic.joint!r}'
                 raise SceneError(
                     f'joint {name!r} of robot {self.name!r} {why}: it has no position of its own; '
-                    f'those that have: {", ".join(self.joint_names) or "none"}'
+                    f'those that have: {_some(self.joint_names)}'
                 )
             positions[name] = _checked(item, value)
         for item in self.joints:
             if item.mimic is not None:
-                leader, multiplier, offset = self._leader(item)
-                if leader in positions:
-                    positions[item.name] = multiplier * positions[leader] + offset
+                leader, multiplier, offset = self.leader(item)
+                if leader.name in positions:
+                    positions[item.name] = multiplier * positions[leader.name] + offset
                 elif offset != 0.0:
                     positions[item.name] = torch.tensor(offset, dtype=torch.float64)
         return positions
-
-    def _leader(self, item: Joint) -> tuple[str, float, float]:
-        """Return the joint that one follows in the end, with multiplier and offset."""
-        multiplier, offset = 1.0, 0.0
-        while item.mimic is not None:
-            offset += multiplier * item.mimic.offset
-            multiplier *= item.mimic.multiplier
-            item = self.joint(item.mimic.joint)
-        return item.name, multiplier, offset
 
 
 def _checked(item: Joint, value: Position) -> torch.Tensor:
@@ -235,10 +238,11 @@ def _root(robot: Robot) -> str:
     names = [link.name for link in robot.links]
     _refuse_doubles(robot, 'links', names)
     _refuse_doubles(robot, 'joints', [item.name for item in robot.joints])
+    known = set(names)
     holds: dict[str, str] = {}
     for item in robot.joints:
         for role, name in (('parent', item.parent), ('child', item.child)):
-            if name not in names:
+            if name not in known:
                 raise SceneError(
                     f'joint {item.name!r} of robot {robot.name!r}: its {role} {name!r} is no link '
                     f'of the robot; links are {_some(names)}'
@@ -270,7 +274,8 @@ def _ordered(robot: Robot) -> tuple[Joint, ...]:
         ordered += held
         names += [item.child for item in held]
     if len(ordered) != len(robot.joints):
-        lost = [item.name for item in robot.joints if item not in ordered]
+        reached = {item.name for item in ordered}
+        lost = [item.name for item in robot.joints if item.name not in reached]
         raise SceneError(
             f'robot {robot.name!r}: the joints {_some(lost)} hold each other in a circle; each '
             'must lead back to the root'
@@ -278,31 +283,42 @@ def _ordered(robot: Robot) -> tuple[Joint, ...]:
     return tuple(ordered)
 
 
-def _check_mimics(robot: Robot) -> None:
+def _leaders(robot: Robot) -> dict[str, tuple[Joint, float, float]]:
+    """Return of each joint the one that it follows in the end, with multiplier and offset."""
     single = ('revolute', 'continuous', 'prismatic')
+    found: dict[str, tuple[Joint, float, float]] = {}
     for item in robot.joints:
-        seen = [item.name]
-        while item.mimic is not None:
+        chain: dict[str, tuple[Joint, Mimic]] = {}
+        while item.mimic is not None and item.name not in found:
             leader = robot.joint(item.mimic.joint)
-            if leader.name in seen:
+            chain[item.name] = (item, item.mimic)
+            if leader.name in chain:
                 raise SceneError(
-                    f'robot {robot.name!r}: the joints {_some(seen)} mimic each other in a circle'
+                    f'robot {robot.name!r}: the joints {_some(tuple(chain))} mimic each other in '
+                    'a circle'
                 )
             if leader.kind not in single or item.kind not in single:
                 raise SceneError(
                     f'joint {item.name!r} ({item.kind}) of robot {robot.name!r} mimics '
                     f'{leader.name!r} ({leader.kind}): both must be of {", ".join(single)}'
                 )
-            seen.append(leader.name)
             item = leader
+        end, multiplier, offset = found.setdefault(item.name, (item, 1.0, 0.0))
+        for follower, mimic in reversed(chain.values()):
+            multiplier *= mimic.multiplier
+            offset = mimic.multiplier * offset + mimic.offset
+            found[follower.name] = (end, multiplier, offset)
+    return found
 
 
 def _refuse_doubles(robot: Robot, what: str, names: Sequence[str]) -> None:
-    doubles = sorted({name for name in names if names.count(name) > 1})
+    doubles = sorted(name for name, count in Counter(names).items() if count > 1)
     if doubles:
         raise SceneError(f'robot {robot.name!r} has several {what} named {_some(doubles)}')
 
 
 def _some(names: Sequence[str]) -> str:
+    if not names:
+        return 'none'
     more = f' and {len(names) - 8} more' if len(names) > 8 else ''
     return ', '.join(map(repr, names[:8])) + more

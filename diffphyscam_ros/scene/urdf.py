@@ -25,6 +25,7 @@ from diffphyscam_ros.scene.urdf_xml import Element, parse_xml
 _KINDS: tuple[JointKind, ...] = (
     'revolute', 'continuous', 'prismatic', 'fixed', 'floating', 'planar'
 )  # fmt: skip
+MAX_LINKS = 10_000
 _LIMITED = ('revolute', 'prismatic')
 
 
@@ -89,6 +90,9 @@ def read_robot(
             f'{macro.where}: <{macro.tag}> is a macro that was not expanded; run xacro on the '
             'description first, or name the file .xacro'
         )
+    count = max(sum(item.tag == tag for item in root.children) for tag in ('link', 'joint'))
+    if count > MAX_LINKS:
+        raise SceneError(f'{source}: {count} links or joints: at most {MAX_LINKS} are read')
     reader = VisualReader(root, finder, on_missing)
     links = [(item.text('name'), reader.visuals(item)) for item in root.all('link')]
     if not links:

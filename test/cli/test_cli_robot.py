@@ -41,7 +41,7 @@ def test_joints_move_the_robot(
         ('shoulder', 'must be NAME=VALUE'),
         ('shoulder=a', 'must be NAME=VALUE'),
         ('shoulder=inf', 'must be NAME=VALUE'),
-        ('knee=1', "no joint 'knee'; those that move: turntable, shoulder, elbow"),
+        ('knee=1', "no joint 'knee'; those that move: 'turntable', 'shoulder', 'elbow'"),
         ('gripper_mirror=0.1', "follows 'gripper'"),
         ('shoulder=1,2,3', 'give each joint one position'),
     ],

@@ -9,10 +9,12 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from diffphyscam_ros.nodes.joint_states import JointStates
 from diffphyscam_ros.nodes.pose_math import matrix_from_pose
 from diffphyscam_ros.nodes.robot_loader import RobotLoader
+from diffphyscam_ros.nodes.robot_poses import RobotPoses
 from diffphyscam_ros.nodes.robot_scene import RobotScene
 from diffphyscam_ros.nodes.tf_buffer import TransformBuffer
 from diffphyscam_ros.scene import load_robot, SceneError
@@ -186,6 +188,24 @@ def test_joints_that_mimic_follow():
     )
     world.move(1.0, one=0.5)
     assert world.seen() == {'r/b': [0, 0, 0.5], 'r/c': [0, 0, -1]}
+
+
+def test_our_fast_kinematics_is_that_of_the_robot(repository):
+    robot = load_robot(repository / 'examples' / 'robots' / 'arm.urdf')
+    joints = JointStates()
+    random = np.random.default_rng(5)
+    times = np.arange(4) * 20 * MS
+    values = random.normal(size=(4, len(robot.joint_names)))
+    for time_, row in zip(times, values, strict=True):
+        joints.add(int(time_), int(time_), robot.joint_names, row.tolist())
+    found = RobotPoses(robot, '', joints).own(times, joints.heard())
+    values[:, 0] = np.unwrap(values[:, 0])
+    expected = robot.link_poses(
+        {name: torch.from_numpy(values[:, i]) for i, name in enumerate(robot.joint_names)}
+    )
+    assert found.keys() == expected.keys()
+    for name, pose in found.items():
+        assert pose == pytest.approx(expected[name].expand(4, 4, 4).numpy(), abs=1e-12)
 
 
 def test_two_robots_and_one_that_goes():

@@ -184,8 +184,8 @@ ARM = chain('revolute', 'fixed')
 @pytest.mark.parametrize(
     ('positions', 'words'),
     [
-        ({'elbow': 1.0}, "no joint 'elbow'; those that move: ab"),
-        ({'bc': 1.0}, 'is fixed: it has no position of its own; those that have: ab'),
+        ({'elbow': 1.0}, "no joint 'elbow'; those that move: 'ab'"),
+        ({'bc': 1.0}, "is fixed: it has no position of its own; those that have: 'ab'"),
         ({'ab': math.nan}, 'not finite'),
         ({'ab': 'much'}, "position 'much' is no number"),
     ],
