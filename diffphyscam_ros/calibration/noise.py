@@ -32,6 +32,15 @@ RECORD = (
     'saturated, and as many with the lens capped at the same times'
 )
 
+UNSTEADY = (
+    'the lamp flickers, the settings come late (record those of each frame, or hold each longer), '
+    f'or {AUTOMATIC}'
+)
+UNKNOWN = (
+    'the exposure times are not known: record metadata or /parameter_events, or give '
+    '--exposure-csv'
+)
+
 
 def estimate_noise(frames: Iterable[RecordedFrame], sensor: SensorModel) -> StageResult:
     """Estimate how a sensor's values scatter.
@@ -57,12 +66,13 @@ def estimate_noise(frames: Iterable[RecordedFrame], sensor: SensorModel) -> Stag
         if run.role == 'flat' and flicker > FLICKER:
             messages.append(
                 f'{run.name} left out: brightness changes by {100 * flicker:.1f} % between '
-                f'frames of the same settings: the lamp flickers, or {AUTOMATIC}'
+                f'frames of the same settings: {UNSTEADY if run.time else UNKNOWN}'
             )
         else:
             steady.append(run)
     if not any(run.role == 'flat' for run in steady):
-        why = f'no flat frames of steady brightness: {AUTOMATIC}'
+        unknown = all(run.time is None for run in runs if run.role == 'flat')
+        why = f'no flat frames of steady brightness: {UNKNOWN if unknown else UNSTEADY}'
         return StageResult('noise', refused(PARAMETERS, why), (why, *messages))
 
     bits, bits_reason = bits_of_codes(gathered.codes, gathered.full_scale)

@@ -148,9 +148,12 @@ def measure_plane(
     times = np.array([run.time if run.time else np.nan for run in runs])
     heat = np.where(np.isfinite(times), rate * np.nan_to_num(times), 0.0)
     signal = mean - black - heat
+    before = len(messages)
     refusal = _check_times(runs, usable, times, signal, messages)
     if refusal:
         return PlaneNoise(name, refusal)
+    if len(messages) > before and not good_dark.any():
+        measured = None  # darkness was led back to time 0 by times that are wrong
 
     quantum = (step / slope) ** 2 / 12.0
     shown = variance > LEAST_NOISE * 12.0 * quantum

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,8 @@ from diffphyscam_ros.calibration.targets import DICTIONARY_SIZES, GRIDS, Target
 from diffphyscam_ros.calibration.types import RecordedFrame
 
 _LONG_SIDE = 1000
+AGREED = 3
+"""Frames that say the same are enough."""
 
 
 def explain_missing(image: npt.NDArray[Any], target: Target, encoding: str = '') -> str:
@@ -45,9 +48,15 @@ def explain_missing(image: npt.NDArray[Any], target: Target, encoding: str = '')
 
 
 def explain_frames(frames: Iterable[RecordedFrame], target: Target) -> str:
-    """Return the first thing known about some frames, or ''."""
-    said = (explain_missing(frame.image, target, frame.encoding) for frame in frames)
-    return next((words for words in said if words), '')
+    """Return what is known about most of some frames, or ''."""
+    said: Counter[str] = Counter()
+    for frame in frames:
+        words = explain_missing(frame.image, target, frame.encoding)
+        if words:
+            said[words] += 1
+            if said[words] == AGREED:
+                break
+    return said.most_common(1)[0][0] if said else ''
 
 
 def _chessboard(grey: npt.NDArray[np.uint8]) -> tuple[int, int] | None:

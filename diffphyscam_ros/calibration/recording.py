@@ -204,7 +204,7 @@ class Recording:
     def frames(self, every: int = 1) -> Iterator[RecordedFrame]:
         """Yield the frames in order, one bag after the other.
 
-        :param every: only each n-th; the others are not decoded.
+        :param every: only each n-th, or of damaged ones the next; the others are not decoded.
         :raises CalibrationError: where size or encoding change, or no frame can be read.
         """
         self._last = state = _Pass()
@@ -233,6 +233,7 @@ class Recording:
 
     def _all_frames(self, state: _Pass, every: int) -> Iterator[RecordedFrame]:
         """Yield frames without comparing them; count what is wrong in ``state``."""
+        due = 0
         for image in self._images.messages_of_all():
             index = state.count
             state.count += 1
@@ -246,13 +247,14 @@ class Recording:
             known = self._settings.at(stamp, image.received, image.bag)
             if not known.matched:
                 state.unmatched.add(f'frame {index} at {stamp} ns')
-            if index % every:
+            if index < due:
                 continue
             try:
                 pixels, encoding, lossy = self._images.decode(image)
             except CalibrationError as error:
                 state.damaged.add(str(error))
                 continue
+            due = index - index % every + every
             if self._shift and pixels.dtype.itemsize == 2:
                 pixels = pixels >> self._shift
             pixels.flags.writeable = False

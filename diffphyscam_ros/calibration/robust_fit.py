@@ -19,6 +19,7 @@ Array = npt.NDArray[np.float64]
 FOLDS = 5
 OUTLIER_RATIO = 2.5  # times the median view, and
 OUTLIER_DEVIATIONS = 5.0  # robust standard deviations of the views' medians above it
+NEGLIGIBLE = 0.1  # px; no view is left out for less
 MOST_OUTLIERS = 0.3  # of the views
 FEWEST_JUDGES = 5
 """Views that must remain for others to be left out: of fewer nobody knows which one is wrong, so
@@ -85,7 +86,7 @@ def robust_fit(
         error = _by_view(fit, used, 'median')
         typical = float(np.median(error))
         deviation = 1.4826 * float(np.median(np.abs(error - typical)))
-        limit = max(OUTLIER_RATIO * typical, typical + OUTLIER_DEVIATIONS * deviation)
+        limit = max(OUTLIER_RATIO * typical, typical + OUTLIER_DEVIATIONS * deviation, NEGLIGIBLE)
         bad = np.flatnonzero(error > limit)
         room = int(MOST_OUTLIERS * len(views)) - len(outliers)
         bad = bad[np.argsort(-error[bad])][: max(room, 0)]

@@ -145,11 +145,23 @@ def run_intrinsics(context: Context) -> StageResult:
         settings = replace(sensor.settings, focal_length=found.focal_length)
         context.sensor = replace(sensor, pixel_size=found.pixel_size, settings=settings)
     note = f'the board was found in {len(views)} of {looked} frames filmed for it'
+    size = (
+        f'distances are those of squares of {1000.0 * request.target.square_size:g} mm, as was '
+        'stated: measure them, for pictures do not show their size; K does not depend on it'
+    )
+    if not looked:
+        found_in = sum(view is not None for view in context.views.values())
+        note = 'no frame was filmed for it'
+        if context.views:
+            note += (
+                f': the target was found in {found_in} of {len(context.views)} frames in which it '
+                'was looked for; if it is there, say --role BAG=board'
+            )
     if not views:
         few = context.recording.frames(every=max(len(context.recording) // 8, 1))
         there = explain_frames(few, request.target)
         note += f': {there}' if there else ''
-    return replace(found.stage, messages=(note, *found.stage.messages))
+    return replace(found.stage, messages=(note, *found.stage.messages, *([size] if views else [])))
 
 
 def run_response(context: Context) -> StageResult:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from bag_writing import BagWriter, stamp_of
@@ -51,58 +51,54 @@ def picture(turn: np.ndarray, place: np.ndarray, pixels: np.ndarray | None = Non
     return np.clip(mean + noise, 0, 255).round().astype(np.uint8)
 
 
-def write_boards(path: Path, count: int = 12, exposure_us: float = 5000.0) -> Path:
+def film(
+    path: Path,
+    pictures: Iterable[np.ndarray],
+    exposure_us: Callable[[int], float] | None = lambda number: 5000.0,
+) -> Path:
+    """Write pictures with the metadata of our node; return the path.
+
+    :param exposure_us: of the n-th picture, as it is stated; None = nothing is.
+    """
+    with BagWriter(path) as bag:
+        for number, pixels in enumerate(pictures):
+            bag.image(number, pixels)
+            if exposure_us is not None:
+                bag.metadata(number, exposure_us(number))
+    return path
+
+
+def views(count: int = 12) -> Iterator[np.ndarray]:
+    """Yield good views of a board."""
+    return (picture(*pose) for pose in poses(count))
+
+
+def write_boards(path: Path) -> Path:
     """Write a good recording of a board, with metadata."""
-    with BagWriter(path) as bag:
-        for number, pose in enumerate(poses(count)):
-            bag.image(number, picture(*pose))
-            bag.metadata(number, exposure_us)
-    return path
+    return film(path, views())
 
 
-def write_still(path: Path, count: int = 12) -> Path:
-    """Write one view of a board again and again."""
-    with BagWriter(path) as bag:
-        for number in range(count):
-            bag.image(number, picture(*list(poses(6))[5]))
-            bag.metadata(number, 5000.0)
-    return path
-
-
-def write_small(path: Path) -> Path:
-    """Write a recording of half the size."""
-    with BagWriter(path) as bag:
-        for number, pose in enumerate(poses(6)):
-            bag.image(number, np.ascontiguousarray(picture(*pose)[::2, ::2]))
-            bag.metadata(number, 5000.0)
-    return path
-
-
-def write_blurred(path: Path, count: int = 10) -> Path:
-    """Write boards that moved during the exposure."""
-    smear = np.full((1, 25), 1 / 25, np.float32)
-    with BagWriter(path) as bag:
-        for number, pose in enumerate(poses(count)):
-            bag.image(number, cv2.filter2D(picture(*pose), -1, smear))
-            bag.metadata(number, 5000.0)
-    return path
+def flats(
+    steps: int = 5, each: int = 8, level: Callable[[int], float] | None = None
+) -> Iterator[np.ndarray]:
+    """Yield flat frames, each step twice as bright as the last, or as ``level`` says."""
+    random = np.random.default_rng(5)
+    for number in range(steps * each):
+        value = 10.0 * 2 ** (number // each) if level is None else level(number)
+        pixels = random.poisson(value * 30.0, FLAT) / 30.0 + random.normal(0, 0.4, FLAT)
+        yield np.clip(pixels, 0, 255).round().astype(np.uint8)
 
 
 def write_flats(path: Path, automatic: bool = False) -> Path:
-    """Write flat frames at five exposures, twice each; automatic: all of them equally bright.
+    """Write flat frames at five exposures; automatic: all of them equally bright.
 
     The settings are those of parameter events, as a driver without metadata gives them.
     """
-    random = np.random.default_rng(5)
     with BagWriter(path) as bag:
-        for step in range(5):
-            first = 8 * step
-            values = {'exposure_time': 1000.0 * 2**step, 'gain': 0.0, 'iso': 100.0}
-            values['exposure_auto'] = 'Continuous' if automatic else 'Off'
-            bag.parameters(stamp_of(first) - 1000, '/cam', values)
-            level = 90.0 if automatic else 10.0 * 2**step
-            for number in range(first, first + 8):
-                electrons = random.poisson(level * 30.0, FLAT) / 30.0
-                pixels = np.clip(electrons + random.normal(0, 0.4, FLAT), 0, 255)
-                bag.image(number, pixels.round().astype(np.uint8))
+        for number, pixels in enumerate(flats(level=(lambda number: 90.0) if automatic else None)):
+            if number % 8 == 0:
+                values = {'exposure_time': 1000.0 * 2 ** (number // 8), 'gain': 0.0, 'iso': 100.0}
+                values['exposure_auto'] = 'Continuous' if automatic else 'Off'
+                bag.parameters(stamp_of(number) - 1000, '/cam', values)
+            bag.image(number, pixels)
     return path
