@@ -85,9 +85,8 @@ def fit_patterns(
         columns.append(light)
     if times is not None:
         columns.append(times)
-    design = np.stack(columns, axis=1)
     weights = frames / np.maximum(variances, 1e-18)
-    solver = np.linalg.pinv(design * np.sqrt(weights)[:, None], rcond=1e-12) * np.sqrt(weights)
+    solver = _solver(np.stack(columns, axis=1), weights)
     fits = [sum(c * picture for c, picture in zip(row, pictures, strict=True)) for row in solver]
     noise = (solver**2 * variances / frames).sum(axis=1)
 
@@ -109,15 +108,27 @@ def fit_patterns(
         dsnu = _spread(np.where(hot, np.median(dark), dark), None, float(noise[0]))
     prnu = None
     if lit:
-        slope = np.asarray(fits[1])
+        row = solver[1]
+        if times is None and len(np.unique(light[light > 0])) > 1:
+            # Dark frames of another exposure time hold another share of hot photosites.
+            row = np.zeros(len(light))
+            bright = light > 0
+            row[bright] = _solver(np.stack(columns, axis=1)[bright], weights[bright])[1]
+        slope = np.asarray(sum(c * item for c, item in zip(row, pictures, strict=True)))
         smooth = _box_mean(slope)
         smooth = np.maximum(smooth, 0.02)
         by_light = gain * light
-        bright = float((1 / smooth).mean()), float((1 / smooth**2).mean())
-        each = by_light * bright[0] + np.maximum(variances - by_light, 0.0) * bright[1]
-        left = float((solver[1] ** 2 * each / frames).sum())
+        once, twice = float((1 / smooth).mean()), float((1 / smooth**2).mean())
+        each = by_light * once + np.maximum(variances - by_light, 0.0) * twice
+        left = float((row**2 * each / frames).sum())
         prnu = _spread(slope, smooth, left)
     return Patterns(dsnu, prnu, rate, excess, excess_noise, defects, dark.size)
+
+
+def _solver(design: Array, weights: Array) -> Array:
+    """Return what turns values (n,) into coefficients, (columns, n), by weighted least squares."""
+    root = np.sqrt(weights)
+    return np.asarray(np.linalg.pinv(design * root[:, None], rcond=1e-12) * root)
 
 
 def _box_mean(picture: Array) -> Array:
