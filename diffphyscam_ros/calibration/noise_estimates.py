@@ -288,6 +288,12 @@ class _Maker:
                 continue
             value = (plane.full - plane.black[0]) / gain * unit
             pairs.append((value, value * relative))
+        if not pairs and any(plane.partly_full for plane in self.planes):
+            return self.missing(
+                'full_well',
+                'the brightest flat frames fill a part of the photosites, none fills all: record '
+                'one at twice their exposure',
+            )
         if not pairs:
             reach = min(
                 (plane.reached - plane.black[0]) / gain * unit

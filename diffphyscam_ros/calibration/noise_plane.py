@@ -47,6 +47,7 @@ class PlaneNoise:
     :param refusal: why there is nothing, or ''.
     :param black: value of darkness and its standard deviation; the latter None = not measured.
     :param full: level of saturation below full scale, or None.
+    :param partly_full: the brightest level fills a part of the photosites, none fills all.
     :param reached: the highest mean level of all flats.
     :param hidden: the noise in the dark is smaller than the converter shows.
     :param grain: by how much the steps of the converter may displace a mean in the dark.
@@ -60,6 +61,7 @@ class PlaneNoise:
     black: tuple[float, float | None] = (0.0, None)
     patterns: Patterns | None = None
     full: float | None = None
+    partly_full: bool = False
     reached: float = 0.0
     flat_levels: int = 0
     dark_levels: int = 0
@@ -110,12 +112,15 @@ def measure_plane(
 
     flat = ~dark & paired
     full = None
+    partly = np.zeros(0, np.int64)
     if flat.any():
-        full, at_end = saturation_level(mean[flat], variance[flat])
+        full, at_end, some = saturation_level(mean[flat], variance[flat])
+        partly = np.flatnonzero(flat)[some]
         ends = np.flatnonzero(flat)[at_end]
         if high[ends].any():  # it is the converter that is full
             full = None
-        high[ends] = True
+        partly = partly[~high[partly]]
+        high[ends] = high[partly] = True
     end = well if full is None else full
     brightest = curve.light(np.array([level.brightest for level in levels]))
     usable = flat & ~high & ~low & ~bent & ~coarse & (brightest <= UPPER * end)
@@ -199,6 +204,7 @@ def measure_plane(
         black=(black, measured),
         patterns=patterns,
         full=full,
+        partly_full=full is None and len(partly) > 0,
         reached=float(mean[~dark].max()),
         flat_levels=int(usable.sum()),
         dark_levels=int(good_dark.sum()),

@@ -19,6 +19,9 @@ LEAST_NOISE = 0.5
 EMVA 1288 allows 0.24, where the variance of an even level may be off by several percent.
 """
 
+PARTLY = 0.6
+"""Of the variance that the light gives; with less a part of the photosites is full."""
+
 CURVED = 0.02
 """Share of the variance by which the line may bend before it is no line."""
 
@@ -98,19 +101,21 @@ def fit_line(signal: Array, variance: Array, freedom: Array, step_variance: floa
     return TransferLine(float(gain), float(offset), covariance * max(chi2, 1.0), bend, len(signal))
 
 
-def saturation_level(mean: Array, variance: Array) -> tuple[float | None, Array]:
+def saturation_level(mean: Array, variance: Array) -> tuple[float | None, Array, Array]:
     """Return the level at which a plane saturates below full scale, and which levels are there.
 
     Noise grows with light until photosites are full; then it vanishes (EMVA 1288, 6.6: saturation
     is where the variance has its maximum).
 
     :param mean: of flat levels, (n,), and their temporal ``variance``.
-    :return: the mean of the full levels, None where none is; (n,) bool.
+    :return: the mean of the full levels, None where none is; (n,) bool; (n,) bool, levels at which
+        a part of the photosites is full, in the middle of a picture that darkens to the rim.
     """
     order = np.argsort(mean)
     full = np.zeros(len(mean), bool)
+    partly = np.zeros(len(mean), bool)
     if len(mean) < 3:
-        return None, full
+        return None, full, partly
     slope = np.median(variance[order] / np.maximum(mean[order], 1e-9))
     peak = float(variance.max())
     for index in order[::-1]:
@@ -118,4 +123,6 @@ def saturation_level(mean: Array, variance: Array) -> tuple[float | None, Array]
             full[index] = True
         else:
             break
-    return (float(mean[full].mean()) if full.any() else None), full
+    beyond = mean > mean[np.argmax(variance)]
+    partly = ~full & beyond & (variance < PARTLY * slope * mean)
+    return (float(mean[full].mean()) if full.any() else None), full, partly
