@@ -9,7 +9,7 @@ the nominal sensor, and n_s is estimated.
 
 ``plots`` of the result: ``photon_transfer``: for each plane ``channel``, ``mean`` and ``variance``
 (digital, 0 to 1) of all levels, ``fitted`` (which of them), ``gain``, ``offset``, ``black``;
-``signal_against_time``: ``time``, ``mean``, ``dark`` of all levels.
+``signal_against_time``: ``time``, ``mean``, ``dark`` of all levels; ``iso`` of the levels.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def estimate_noise(frames: Iterable[RecordedFrame], sensor: SensorModel) -> Stag
         if bits
         else Estimate('bit_depth', None, None, 'bit', 'not estimated', bits_reason)
     )
-    return StageResult('noise', (depth, *found), tuple(messages), _plots(planes, steady))
+    return StageResult('noise', (depth, *found), tuple(messages), _plots(planes, steady, iso))
 
 
 def _of_one_iso(gathered: Runs, messages: list[str]) -> tuple[list[Run], float]:
@@ -150,7 +150,7 @@ def _refusal(gathered: Runs, runs: list[Run]) -> str:
     return ''
 
 
-def _plots(planes: list[PlaneNoise], runs: list[Run]) -> dict[str, object]:
+def _plots(planes: list[PlaneNoise], runs: list[Run], iso: float) -> dict[str, object]:
     times = [
         {
             'time': run.time,
@@ -162,4 +162,5 @@ def _plots(planes: list[PlaneNoise], runs: list[Run]) -> dict[str, object]:
     return {
         'photon_transfer': [plane.plot for plane in planes],
         'signal_against_time': times,
+        'iso': iso,
     }

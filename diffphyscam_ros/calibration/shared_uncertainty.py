@@ -68,6 +68,29 @@ def with_unit_of_electrons(noise: StageResult, response: StageResult) -> StageRe
     return replace(noise, estimates=tuple(map(widened, noise.estimates)))
 
 
+def with_darkness(noise: StageResult, response: StageResult) -> StageResult:
+    """Return the noise with the uncertainty of where the light of a sigmoid response is zero.
+
+    The noise of flat and dark frames is led back to no light at all, and the bias o says where
+    that is: an error of o is one of o / (g·S) electrons there, and of as many squared electrons
+    of read noise.
+    """
+    kind, bias = _estimate(response, 'response_type'), _estimate(response, 'response_biases')
+    gains, read = _estimate(noise, 'response_gains'), _estimate(noise, 'read_noise')
+    if kind is None or kind.value != 'sigmoid' or bias is None or bias.std is None:
+        return noise
+    if gains is None or read is None or read.std is None:
+        return noise
+    iso = float(noise.plots['iso'])
+    electrons = max(_numbers(bias.std)) / (iso * min(_numbers(gains.value)))
+    noises = _numbers(read.value)
+    relative = tuple(electrons / (2.0 * value**2) if value > 0 else 0.0 for value in noises)
+    why = f'; the curve knows the light of darkness to {electrons:.2g} e-'
+    wide = replace(_wider(read, relative), reason=read.reason + why)
+    changed = tuple(wide if item is read else item for item in noise.estimates)
+    return replace(noise, estimates=changed)
+
+
 def with_gains(colour: StageResult, noise: StageResult) -> StageResult:
     """Return the efficiencies with the uncertainty of the gains that photon transfer found.
 

@@ -23,6 +23,7 @@ from diffphyscam_ros.calibration.recording import Recording
 from diffphyscam_ros.calibration.request import Request
 from diffphyscam_ros.calibration.response import estimate_response
 from diffphyscam_ros.calibration.shared_uncertainty import (
+    with_darkness,
     with_focal_length,
     with_gains,
     with_unit_of_electrons,
@@ -178,7 +179,8 @@ def run_vignetting(context: Context) -> StageResult:
 def run_noise(context: Context) -> StageResult:
     """Photon transfer, from flat and dark frames."""
     result = estimate_noise(context.frames('noise', 'flat', 'dark'), context.sensor)
-    return with_unit_of_electrons(result, context.results['response'])
+    response = context.results['response']
+    return with_darkness(with_unit_of_electrons(result, response), response)
 
 
 def run_defocus(context: Context) -> StageResult:
