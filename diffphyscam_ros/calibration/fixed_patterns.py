@@ -121,7 +121,7 @@ def fit_patterns(
         once, twice = float((1 / smooth).mean()), float((1 / smooth**2).mean())
         each = by_light * once + np.maximum(variances - by_light, 0.0) * twice
         left = float((row**2 * each / frames).sum())
-        prnu = _spread(slope, smooth, left)
+        prnu = _spread(slope, smooth, left, ~hot)
     return Patterns(dsnu, prnu, rate, excess, excess_noise, defects, dark.size)
 
 
@@ -141,16 +141,21 @@ def _robust_std(picture: Array) -> float:
     return 1.4826 * float(np.median(np.abs(picture - np.median(picture))))
 
 
-def _spread(picture: Array, smooth: Array | None, noise: float) -> Spread:
+def _spread(
+    picture: Array, smooth: Array | None, noise: float, counted: Array | None = None
+) -> Spread:
     """Return the variance of what is left of a picture without its slow part, and without noise.
 
     :param smooth: the slow part, which the rest is divided by; None = it is not divided.
+    :param counted: bool, which photosites count; None = all.
     """
     edge = BOX // 2 if min(picture.shape) > 3 * BOX else 0
     slow = _box_mean(picture) if smooth is None else smooth
     rest = (picture - slow) / (1.0 if smooth is None else slow)
     if edge:
         rest = rest[edge:-edge, edge:-edge]
+        counted = None if counted is None else counted[edge:-edge, edge:-edge]
+    rest = rest if counted is None else rest[counted]
     total = float(rest.var()) / (1.0 - 1.0 / BOX**2)
     return Spread(total - noise, total * (2.0 / rest.size) ** 0.5)
 
