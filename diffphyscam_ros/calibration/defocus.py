@@ -60,6 +60,7 @@ class _Measured:
     focus: float
     spread: EdgeSpread
     disk: EdgeSpread | None
+    frame: int
     name: str
     bag: str
 
@@ -110,7 +111,8 @@ def estimate_defocus(
         why = f'nearly all edges are blurred by more than max_coc = {model.max_coc:g} px: {RECORD}'
         return StageResult('defocus', refused(PARAMETERS, why), (why, *messages))
     spread = partial(spread_of, psf=psf, profile=psf, largest=float(model.max_coc))
-    fit = fit_blur(coc, sigma, std, offset, unlimited, spread)
+    numbers = np.array([item.frame for item in measured])
+    fit = fit_blur(coc, sigma, std, offset, unlimited, spread, numbers)
     blurred = fit.gain * share * float(coc[fit.used].max())
     if fit.gain_std > 0.25 * fit.gain or blurred < 1.0 * fit.sharp:
         why = (
@@ -177,6 +179,7 @@ def _measured(
                 settings.focus_distance,
                 spread,
                 disk,
+                frame.index,
                 f'frame {frame.index} at {depth:.3g} m',
                 frame.bag,
             )

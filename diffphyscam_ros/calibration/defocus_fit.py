@@ -52,6 +52,7 @@ def fit_blur(
     offset: Array,
     usable: Array,
     spread: Callable[[Array], Array],
+    frame: Array,
 ) -> BlurFit:
     """Fit the gain and the dead zone.
 
@@ -60,6 +61,7 @@ def fit_blur(
     :param offset: |d − U|, m.
     :param usable: (n,) bool, not cut at the largest blur.
     :param spread: S, of diameters.
+    :param frame: (n,) int, the frame of each edge: what is wrong in a frame is in all its edges.
     """
     used = usable.copy()
     outliers = np.zeros(len(sigma), bool)
@@ -76,7 +78,9 @@ def fit_blur(
             break
         outliers |= strange
         used &= ~strange
-    gain_std = float(covariance[1, 1] * max(chi2, 1.0) + (COMMON_ERROR * gain) ** 2) ** 0.5
+    alone = float(covariance[1, 1]) * max(chi2, 1.0)
+    together = solve.variance_by_frames(active, used, frame)
+    gain_std = (max(alone, together) + (COMMON_ERROR * gain) ** 2) ** 0.5
     width = (high - low) / 12.0**0.5 if low > 0 else min(limit, 1e3) / 3.0**0.5
     zone = (low + high) / 2.0
     sharp = max(extra + float(spread(np.zeros(1))[0]) ** 2, 0.0) ** 0.5
@@ -109,6 +113,16 @@ class _Solver:
             extra += float(change[0])
             gain = float(np.clip(gain + change[1], 0.5 * gain, 2.0 * gain))
         return gain, extra, covariance, chi2
+
+    def variance_by_frames(self, active: Array, used: Array, frame: Array) -> float:
+        """Return the variance of a as the frames scatter, each left out once (jackknife)."""
+        gains = []
+        for one in np.unique(frame[used]):
+            rest = used & (frame != one)
+            if (rest & active).sum() >= 2 and rest.sum() >= 4:
+                gains.append(self.best(active, rest)[0])
+        count = len(gains)
+        return float(np.var(gains)) * (count - 1) if count > 2 else 0.0
 
     def _start(self, active: Array, used: Array) -> float:
         """Return the gain that explains best with nothing else to blur."""
