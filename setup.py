@@ -67,6 +67,7 @@ setup(
         'console_scripts': [
             f'calibration_node = {NAME}.nodes.calibration_node:main',
             f'camera_node = {NAME}.nodes.camera_node:main',
+            f'demo_robot_node = {NAME}.nodes.demo_robot_node:main',
             f'demo_scene_node = {NAME}.nodes.demo_scene_node:main',
             f'diffphyscam = {NAME}.cli.main:main',
         ],

@@ -16,7 +16,7 @@ import pytest
 
 from diffphyscam_ros import interface_libraries
 
-PROGRAMS = ('camera_node', 'demo_scene_node', 'diffphyscam')
+PROGRAMS = ('camera_node', 'demo_robot_node', 'demo_scene_node', 'diffphyscam')
 REQUIRES = """
 import sys
 sys.path.insert(0, 'scripts')

@@ -114,7 +114,9 @@ def run_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     programs, records = tmp_path / 'bin', tmp_path / 'records'
     programs.mkdir()
     records.mkdir()
-    for name in ('camera_node', 'demo_scene_node', 'calibration_node', 'ros2'):
+    for name in (
+        'camera_node', 'demo_robot_node', 'demo_scene_node', 'calibration_node', 'ros2'
+    ):  # fmt: skip
         (programs / name).write_text(STUB.format(python=sys.executable), encoding='utf-8')
         (programs / name).chmod(0o755)
     monkeypatch.setenv('PATH', f'{programs}{os.pathsep}{os.environ["PATH"]}')
@@ -164,6 +166,21 @@ def test_demo_starts_camera_and_world(run_launch: Callable[..., list[Record]]) -
     assert Path(str(camera.parameters['scene_file'])).is_file()
     assert Path(str(camera.parameters['calibration_file'])).is_file()
     assert world.parameters == {'camera': 'camera', 'speed': 2.0, 'use_sim_time': False}
+
+
+@needs_launch
+def test_robot_starts_camera_and_arm(run_launch: Callable[..., list[Record]]) -> None:
+    camera, robot = run_launch('robot.launch.py', 'speed:=0.5')
+    assert (camera.program, robot.program) == ('camera_node', 'demo_robot_node')
+    assert Path(str(camera.parameters['scene_file'])).is_file()
+    assert Path(str(robot.parameters['urdf'])).is_file()
+    assert robot.parameters['speed'] == 0.5
+
+
+@needs_launch
+def test_robot_of_somebody_else(run_launch: Callable[..., list[Record]]) -> None:
+    (alone,) = run_launch('robot.launch.py', 'demo_robot:=false')
+    assert alone.program == 'camera_node'
 
 
 @needs_launch
