@@ -11,7 +11,7 @@ import warnings
 
 import torch
 
-from diffphyscam_ros.camera import adjoint_path, triton_path
+from diffphyscam_ros.camera import adjoint_path, lens_adjoint, triton_path
 from diffphyscam_ros.camera.aberration import chromatic_padding, is_achromatic
 from diffphyscam_ros.camera.arrays import BRIGHTEST, Colour, picture
 from diffphyscam_ros.camera.distortion import covered, distortion_map, source_padding
@@ -143,8 +143,9 @@ class PhysicalCamera:
             plain = plain_copy(settings), plain_copy(self.sensor)
             views = plain_copy(source), plain_copy(target)
             return fast_path.form_image(radiance, depth, *plain, stages, *views)
-        radiance = radiance.nan_to_num(nan=0.0, posinf=BRIGHTEST, neginf=0.0)
-        return form_image(radiance, depth, settings, self.sensor, stages, source, target)
+        radiance = _finite(radiance)
+        form = lens_adjoint.form_image if lens_adjoint.serves(radiance, depth) else form_image
+        return form(radiance, depth, settings, self.sensor, stages, source, target)
 
     def sense(
         self,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, cast, TypeVar
 
@@ -58,6 +59,22 @@ def plain_copies(part: Part) -> list[Part]:
 def plain_copy(part: Part) -> Part:
     """Return a settings, sensor or intrinsics object that is no batch, in plain numbers."""
     return plain_copies(part)[0]
+
+
+def batch_size(part: object, names: Sequence[str]) -> int:
+    """Return how many rows the batched ones of these fields have, 0 where none is a batch."""
+    tensors = _tensors(part)
+    ranks = {n: len(_unbatched_shape(part, n, tensors[n])) for n in names if n in tensors}
+    return max((len(tensors[n]) for n, rank in ranks.items() if tensors[n].ndim > rank), default=0)
+
+
+def batch_row(part: Part, index: int) -> Part:
+    """Return one object of a batch, with the gradients of its tensors; one row serves all."""
+    chosen = {}
+    for name, value in _tensors(part).items():
+        if value.ndim > len(_unbatched_shape(part, name, value)):
+            chosen[name] = value[index if len(value) > 1 else 0]
+    return cast(Part, replace(cast(Any, part), **chosen)) if chosen else part
 
 
 def _unbatched_shape(part: object, name: str, value: torch.Tensor) -> tuple[int, ...]:

@@ -149,6 +149,19 @@ def _falloff(
     raise ValueError(f'vignetting model {model!r}: must be one of {", ".join(VIGNETTING_MODELS)}')
 
 
+def falloff_of(intrinsics: Intrinsics, sensor: SensorModel, like: torch.Tensor) -> torch.Tensor:
+    """Return the factor of the sensor's law, (H, W, 1) or (B, H, W, 1), differentiable."""
+    return _falloff(
+        intrinsics,
+        like,
+        sensor.vignetting_gain,
+        sensor.vignetting_model,
+        sensor.vignetting_coefficients,
+        sensor.vignetting_map,
+        sensor.vignetting_map_columns,
+    )
+
+
 def pupil_vignetting(
     intrinsics: Intrinsics,
     like: torch.Tensor,

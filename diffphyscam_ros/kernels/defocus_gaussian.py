@@ -36,8 +36,13 @@ class GaussianDefocus:
         self._blur = rows.Blur(height, width)
         self._rings = np.empty((0, FULL_LEVELS, rows.RING, 4, width), np.float32)
 
-    def __call__(self, image: Floats, coc: Floats, out: Floats) -> None:
-        """Set out; see ``kernels.defocus.defocus_fast``."""
+    def __call__(
+        self, image: Floats, coc: Floats, out: Floats, shares: Floats | None = None
+    ) -> None:
+        """Set out; see ``kernels.defocus.defocus_fast``.
+
+        :param shares: (H, W) what each pixel was multiplied by to normalise it, out.
+        """
         blur = self._blur
         rows.load(
             image, coc, np.float32(SIGMA_PER_COC), self._planes, blur.squares, blur.low, blur.high
@@ -45,6 +50,8 @@ class GaussianDefocus:
         largest = blur.largest()
         if largest < _SHARP:
             out[:] = image
+            if shares is not None:
+                shares[:] = 1.0
             return
         count = levels_needed(largest)
         full = min(count, FULL_LEVELS)
@@ -64,7 +71,9 @@ class GaussianDefocus:
                 rows.double_into(coarse[i], coarse[i - 1])
         deepest = coarse[0] if coarse else _NOTHING
         rings = self._rings_of(max(1, min(2 * numba.get_num_threads(), coc.shape[0] // BAND)))
-        rows.climb(self._planes, blur.squares, HATS[:full], TAPS[:full], deepest, rings, out)
+        shares = _NO_SHARES if shares is None else shares
+        ladder = HATS[:full], TAPS[:full]
+        rows.climb(self._planes, blur.squares, *ladder, deepest, rings, out, shares)
 
     def _rings_of(self, bands: int) -> Floats:
         """Return the rows that the pipeline of each band remembers."""
@@ -100,3 +109,4 @@ def _hats() -> Floats:
 HATS = _hats()
 TAPS = np.array([level.taps or (1.0, 0.0, 0.0) for level in LADDER[:FULL_LEVELS]], np.float32)
 _NOTHING = np.empty((0, 4, 0), np.float32)
+_NO_SHARES = np.empty((0, 0), np.float32)

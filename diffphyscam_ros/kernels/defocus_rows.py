@@ -255,7 +255,7 @@ def double_into(source, target):
 
 
 @kernel(parallel=True, fastmath=True)
-def climb(planes, variance, hats, taps, deepest, rings, out):
+def climb(planes, variance, hats, taps, deepest, rings, out, shares):
     """Run the levels at full resolution as one pipeline, normalise, put the planes together.
 
     Stage k holds rows of X_k = w_k·(I, 1) + B_{k+1}(X_{k+1}); a filter reads two rows ahead, so
@@ -264,6 +264,7 @@ def climb(planes, variance, hats, taps, deepest, rings, out):
     :param hats: (K, 4) and taps (K, 3) of the K levels at full resolution.
     :param deepest: (H/2, 4, W/2) what the halved levels add to the last stage, or empty.
     :param rings: (bands, at least K, RING, 4, W) scratch.
+    :param shares: (H, W) what the light was multiplied by to normalise it, out; or without rows.
     """
     height, width = variance.shape
     stages, bands = hats.shape[0], rings.shape[0]
@@ -303,6 +304,9 @@ def climb(planes, variance, hats, taps, deepest, rings, out):
                         out[y, x, 0] = ring[0, slot, 0, x] * share
                         out[y, x, 1] = ring[0, slot, 1, x] * share
                         out[y, x, 2] = ring[0, slot, 2, x] * share
+                    if shares.shape[0] > 0:
+                        for x in range(width):
+                            shares[y, x] = ONE / max(ring[0, slot, 3, x], TINY)
 
 
 @kernel(fastmath=True)
