@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +61,14 @@ class Frame:
     layered: bool
     differentiable: bool
     dtype: torch.dtype
+
+    def lit(self, light_visibility: torch.Tensor | None) -> Frame:
+        """Return the frame with (L, H·W) uint8 shares of its lights; None = all of them whole."""
+        if light_visibility is None:
+            return self
+        return replace(
+            self, illumination=replace(self.illumination, light_visibility=light_visibility)
+        )
 
 
 class FramePacker:

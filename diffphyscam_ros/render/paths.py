@@ -30,8 +30,13 @@ class Path(Protocol):
     def points(self) -> npt.NDArray[np.float32]:
         """Return the vertices (V, 3) in the optical frame."""
 
-    def shade(self, triangles: torch.Tensor) -> Shaded:
-        """Turn triangle numbers (H·W,) into a picture."""
+    def shade(
+        self, triangles: torch.Tensor, light_visibility: torch.Tensor | None = None
+    ) -> Shaded:
+        """Turn triangle numbers (H·W,) into a picture.
+
+        :param light_visibility: (L, H·W) uint8 share of each light, or None: no shadows.
+        """
 
     def smooth(self, color: torch.Tensor, silhouettes: Silhouettes) -> torch.Tensor:
         """Return a picture (H·W, 3) with smooth silhouettes."""
@@ -53,9 +58,12 @@ class KernelPath:
         """See :class:`Path`."""
         return self._points
 
-    def shade(self, triangles: torch.Tensor) -> Shaded:
+    def shade(
+        self, triangles: torch.Tensor, light_visibility: torch.Tensor | None = None
+    ) -> Shaded:
         """See :class:`Path`."""
-        return shade_fused(triangles, self._frame, self._points, self._buffers)
+        frame = self._frame.lit(light_visibility)
+        return shade_fused(triangles, frame, self._points, self._buffers)
 
     def smooth(self, color: torch.Tensor, silhouettes: Silhouettes) -> torch.Tensor:
         """See :class:`Path`."""
@@ -92,11 +100,12 @@ class GradientPath:
         """See :class:`Path`."""
         return self._camera.detach().numpy()
 
-    def shade(self, triangles: torch.Tensor) -> Shaded:
+    def shade(
+        self, triangles: torch.Tensor, light_visibility: torch.Tensor | None = None
+    ) -> Shaded:
         """See :class:`Path`."""
-        return shade_with_gradient(
-            triangles, self._frame, self._camera, self._buffers, self._tables
-        )
+        frame = self._frame.lit(light_visibility)
+        return shade_with_gradient(triangles, frame, self._camera, self._buffers, self._tables)
 
     def smooth(self, color: torch.Tensor, silhouettes: Silhouettes) -> torch.Tensor:
         """See :class:`Path`."""
@@ -133,9 +142,11 @@ class TorchPath:
         """See :class:`Path`."""
         return self._camera.detach().cpu().float().numpy()
 
-    def shade(self, triangles: torch.Tensor) -> Shaded:
+    def shade(
+        self, triangles: torch.Tensor, light_visibility: torch.Tensor | None = None
+    ) -> Shaded:
         """See :class:`Path`."""
-        frame = self._frame
+        frame = self._frame.lit(light_visibility)
         return shade(
             triangles,
             frame.view.width,

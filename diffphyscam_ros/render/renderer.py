@@ -20,6 +20,8 @@ from diffphyscam_ros.render.gradient_tables import GradientTables
 from diffphyscam_ros.render.layers import stack_layers, stack_layers_fused
 from diffphyscam_ros.render.paths import GradientPath, KernelPath, Path, TorchPath
 from diffphyscam_ros.render.radiance import Radiance
+from diffphyscam_ros.render.shading import Shaded
+from diffphyscam_ros.render.shadows import Shadows
 from diffphyscam_ros.render.visibility import CpuVisibility, Visibility
 from diffphyscam_ros.scene.types import Scene
 
@@ -40,6 +42,8 @@ class Renderer:
         stay those at the pixel centres).
     :param near: metres; nothing nearer along z is seen.
     :param reference: shade in readable torch, which the CPU kernels are held to; slow.
+    :param shadows: lights whose ``shadows`` are on cast them, with hard edges. No gradient passes
+        through what is in shadow to what casts it.
     :raises DeviceError: where the device asked for cannot render; it names the remedy.
 
     >>> import torch
@@ -56,6 +60,7 @@ class Renderer:
         antialias: bool = False,
         near: float = 1e-3,
         reference: bool = False,
+        shadows: bool = True,
     ) -> None:
         """See the class."""
         if not 0.0 < near < np.inf:
@@ -63,6 +68,7 @@ class Renderer:
         self.antialias = antialias
         self.near = near
         self.reference = reference
+        self.shadows = shadows
         self.device, self.device_reason = choose_device(device)
         self._cpu_visibility = CpuVisibility()
         self._visibility: Visibility = self._cpu_visibility
@@ -70,6 +76,7 @@ class Renderer:
             self._visibility = CudaVisibility(self.device)
         self._buffers = BufferPool(KEPT_BUFFERS)
         self._tables = GradientTables()
+        self._shadows = Shadows()
         self._packer = FramePacker(self.device)
 
     def __call__(
@@ -87,13 +94,13 @@ class Renderer:
         """
         frame = self._packer.frame(scene, intrinsics, camera_to_world, self.near)
         if frame.layered:
-            radiance, triangles, path = self._draw_layers(frame)
+            radiance, triangles, path = self._draw_layers(scene, frame)
         else:
             triangles = self._visibility.triangles(
                 frame.geometry, frame.mesh_to_camera.detach(), frame.double_sided, frame.view
             )
             path = self._path(frame)
-            radiance = path.shade(triangles).radiance
+            radiance = self._shade(scene, frame, path, triangles).radiance
         if not self.antialias:
             return radiance
         return self._smooth(scene, frame, triangles, path, radiance)
@@ -107,7 +114,15 @@ class Renderer:
             return GradientPath(frame, points, self._buffers, self._tables)
         return KernelPath(frame, points, self._buffers)
 
-    def _draw_layers(self, frame: Frame) -> tuple[Radiance, torch.Tensor, Path]:
+    def _shade(self, scene: Scene, frame: Frame, path: Path, triangles: torch.Tensor) -> Shaded:
+        """Shade what is seen at each pixel."""
+        visibility = None
+        if self.shadows:
+            points = path.points()
+            visibility = self._shadows.light_visibility(scene, frame, triangles, points)
+        return path.shade(triangles, visibility)
+
+    def _draw_layers(self, scene: Scene, frame: Frame) -> tuple[Radiance, torch.Tensor, Path]:
         """Draw a frame through which one sees, and return the triangles that stand for it.
 
         The CPU finds its triangles on every device.
@@ -120,9 +135,12 @@ class Renderer:
         def behind(through: npt.NDArray[np.bool_]) -> torch.Tensor:
             return visibility.triangles_behind(geometry, *seen_from, through)
 
+        def shade(triangles: torch.Tensor) -> Shaded:
+            return self._shade(scene, frame, path, triangles)
+
         if path.differentiable:
-            return *stack_layers(first, path.shade, behind), path
-        return *stack_layers_fused(first, path.shade, behind, self._buffers), path
+            return *stack_layers(first, shade, behind), path
+        return *stack_layers_fused(first, shade, behind, self._buffers), path
 
     def _smooth(
         self,
