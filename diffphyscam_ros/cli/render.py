@@ -54,6 +54,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument('--look-at', nargs=3, type=finite, metavar=('X', 'Y', 'Z'))
     parser.add_argument('--size', nargs=2, type=int, metavar=('W', 'H'), help='pixels')
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda[:N]')
+    parser.add_argument('--no-shadows', action='store_true', help='lights reach everything')
+    parser.add_argument('--no-antialias', action='store_true', help='leave edges jagged')
     add_robot_options(parser)
     add_camera_options(parser, default_camera='generic_vga')
     parser.set_defaults(run=run)
@@ -77,7 +79,9 @@ def run(options: argparse.Namespace) -> int:
         joint_positions=joint_positions(options.joint),
         package_paths=package_paths(options.package_path),
     )
-    renderer = Renderer(device=options.device)
+    renderer = Renderer(
+        options.device, antialias=not options.no_antialias, shadows=not options.no_shadows
+    )
     with torch.no_grad():
         radiance = renderer(scene, camera.source_intrinsics(settings), pose)
         frame = camera(radiance.color, radiance.depth, settings, frame_number=options.frame)

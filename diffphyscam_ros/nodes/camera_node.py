@@ -33,7 +33,7 @@ from diffphyscam_ros.nodes.conversions import write_message
 from diffphyscam_ros.nodes.frame_loop import FrameLoop, SAY_AGAIN, time_message
 from diffphyscam_ros.nodes.parameter import ParameterError
 from diffphyscam_ros.nodes.parameter_server import ParameterServer
-from diffphyscam_ros.nodes.picture_taker import PictureTaker
+from diffphyscam_ros.nodes.picture_taker import drawing, PictureTaker, renderer_of
 from diffphyscam_ros.nodes.pose_math import (
     matrix_from_message,
     matrix_from_pose,
@@ -45,8 +45,6 @@ from diffphyscam_ros.nodes.robot_inputs import RobotInputs
 from diffphyscam_ros.nodes.scene_source import load_scene_file, SceneSource
 from diffphyscam_ros.nodes.services import CameraServices, depth_of_field
 from diffphyscam_ros.nodes.tf_listener import create_transforms, STATIC_QOS, tf_message_type
-from diffphyscam_ros.render.errors import DeviceError
-from diffphyscam_ros.render.renderer import Renderer
 from diffphyscam_ros.scene.types import Scene
 
 LATCHED = QoSProfile(
@@ -149,11 +147,8 @@ class CameraNode(ParameterServer):
         self._prepared = {}
         if old is None or old.text('scene_file') != new.text('scene_file'):
             self._prepared['scene'] = load_scene_file(new.text('scene_file'))
-        if old is None or old.text('device') != new.text('device'):
-            try:
-                self._prepared['renderer'] = Renderer(new.text('device'))
-            except DeviceError as error:
-                raise ParameterError(f'device = {new.text("device")!r}: {error}') from None
+        if old is None or drawing(old) != drawing(new):
+            self._prepared['renderer'] = renderer_of(new)
 
     def _on_change(self, old: Configuration, new: Configuration) -> None:
         if 'scene' in self._prepared:

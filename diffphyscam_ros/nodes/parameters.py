@@ -244,6 +244,8 @@ _TABLE: tuple[Parameter, ...] = (
         '',
         'Where to render: auto (CUDA if there, else the CPU), cpu, cuda or cuda:N.',
     ),
+    Parameter('shadows', 'bool', True, '', 'Lights cast shadows, with hard edges.'),
+    Parameter('antialias', 'bool', True, '', 'Smooth the edges of objects.'),
     # What a photographer turns.
     Parameter(
         'exposure_time',

@@ -19,12 +19,35 @@ from diffphyscam_ros.camera.physical_camera import PhysicalCamera
 from diffphyscam_ros.camera.sensor_model import SensorModel
 from diffphyscam_ros.camera.settings import CameraSettings
 from diffphyscam_ros.nodes.camera_state import Configuration
+from diffphyscam_ros.nodes.parameter import ParameterError
 from diffphyscam_ros.nodes.pose_math import Matrix
+from diffphyscam_ros.render.errors import DeviceError
 from diffphyscam_ros.render.exposure import expose_scene
 from diffphyscam_ros.render.image_motion import MovingScene, Path
 from diffphyscam_ros.render.radiance import Radiance
 from diffphyscam_ros.render.renderer import Renderer
 from diffphyscam_ros.scene.types import Scene
+
+
+def drawing(configuration: Configuration) -> tuple[str, bool, bool]:
+    """Return what a renderer is made from."""
+    return (
+        configuration.text('device'),
+        configuration.flag('antialias'),
+        configuration.flag('shadows'),
+    )
+
+
+def renderer_of(configuration: Configuration) -> Renderer:
+    """Return the renderer that a configuration asks for.
+
+    :raises ParameterError: where its device cannot render.
+    """
+    device, antialias, shadows = drawing(configuration)
+    try:
+        return Renderer(device, antialias, shadows=shadows)
+    except DeviceError as error:
+        raise ParameterError(f'device = {device!r}: {error}') from None
 
 
 @dataclass(frozen=True)

@@ -274,6 +274,8 @@ PROBES = {
 }
 ELSEWHERE = {
     *(row.name for row in AUTOMATIC),
+    'antialias',
+    'shadows',
     'tf_timeout',
     'wait_for_pose',
     'enable_motion_blur',
@@ -281,8 +283,8 @@ ELSEWHERE = {
     'shutter_mode',
     'readout_time',
 }
-"""In test_node_inputs.py and test_node_motion_sent.py; test_node_start.py looks at those that are
-read only."""
+"""In test_node_drawing.py, test_node_inputs.py and test_node_motion_sent.py; test_node_start.py
+looks at those that are read only."""
 
 
 def _period(client):
