@@ -116,8 +116,17 @@ def _form(
     if 'defocus' in stages and depth is not None and not is_zero(sensor.defocus_gain):
         image = _blurred(image, depth, settings, sensor)
     if 'glare' in stages and not is_zero(sensor.glare_fraction):
-        image = glare(image, sensor.glare_fraction, sensor.glare_radius)
+        image = _with_glare(image, sensor)
     return image
+
+
+def _with_glare(image: torch.Tensor, sensor: SensorModel) -> torch.Tensor:
+    fraction, radius = _number(sensor.glare_fraction), _number(sensor.glare_radius)
+    if has_grad(radius) or float(fraction.detach()) == 0.0:
+        return glare(image, sensor.glare_fraction, sensor.glare_radius)
+    from diffphyscam_ros.kernels.lens_glare_adjoint import glare_picture
+
+    return glare_picture(image, fraction, float(radius))
 
 
 def _number(value: Any) -> torch.Tensor:

@@ -16,6 +16,7 @@ import torch
 from diffphyscam_ros.camera import (
     CameraSettings,
     fast_path,
+    lens_adjoint,
     PhysicalCamera,
     SensorModel,
     STAGES,
@@ -53,6 +54,7 @@ def both(camera: PhysicalCamera, *args, **named) -> tuple[torch.Tensor, torch.Te
         fast = camera(radiance, *rest, **named).image
         assert calls == [1, 2]
         depth, *others = rest
+        patch.setattr(lens_adjoint, 'serves', lambda *a: False)
         slow = camera(radiance[None], depth[None], *others, **named).image[0]
         assert calls == [1, 2]
     return fast, slow

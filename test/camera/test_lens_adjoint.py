@@ -124,6 +124,23 @@ def test_every_gradient_of_one_stage(stage: str) -> None:
     agree(SENSOR, (stage,))
 
 
+@pytest.mark.parametrize('size', [(48, 36), (37, 53), (2, 3)])
+@pytest.mark.parametrize('radius', [1.0, 2.3, 9.0])
+def test_glare_of_any_size_and_width(size: tuple[int, int], radius: float) -> None:
+    sensor = replace(SENSOR, image_width=size[0], image_height=size[1], glare_radius=radius)
+    found = agree(sensor, ('glare',), ('glare_fraction',))
+    assert 'glare_fraction' in found
+
+
+@pytest.mark.parametrize('size', [(53, 37), (300, 20), (2, 5), (131, 65)])
+@pytest.mark.parametrize('gain', [0.05, 1.0, 20.0])
+def test_blur_of_any_size_and_width(size: tuple[int, int], gain: float) -> None:
+    sensor = replace(
+        SENSOR, image_width=size[0], image_height=size[1], defocus_gain=gain, max_coc=60.0
+    )
+    agree(sensor, ('defocus',), ('defocus_gain', 'pixel_size'))
+
+
 @pytest.mark.parametrize(
     'changes',
     [
