@@ -16,6 +16,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.autograd.function import once_differentiable
 
 from diffphyscam_ros.kernels import defocus_adjoint_rows as backward
 from diffphyscam_ros.kernels import defocus_rows as rows
@@ -134,6 +135,7 @@ class _Defocus(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *given: torch.Tensor) -> Any:
         kept = ctx.saved_tensors
         size = kept[1].shape

@@ -12,6 +12,7 @@ from typing import Any
 from numba import prange
 import numpy as np
 import torch
+from torch.autograd.function import once_differentiable
 
 from diffphyscam_ros.kernels.buffers import BufferPool
 from diffphyscam_ros.kernels.circle_of_confusion import _circles
@@ -83,6 +84,7 @@ class _Circle(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *given: torch.Tensor) -> Any:
         depth, table = ctx.saved_tensors
         by_depth = torch.from_numpy(_POOL.take(*depth.shape))

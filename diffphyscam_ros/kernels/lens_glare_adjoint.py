@@ -16,6 +16,7 @@ from numba import prange
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.autograd.function import once_differentiable
 
 from diffphyscam_ros.kernels import glare_rows as rows
 from diffphyscam_ros.kernels.buffers import BufferPool
@@ -96,6 +97,7 @@ class _Scatter(torch.autograd.Function):
         return result
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *given: torch.Tensor) -> Any:
         image, fraction, out = ctx.saved_tensors
         forces = given[0].contiguous()

@@ -11,6 +11,7 @@ from typing import Any
 from numba import prange
 import numpy as np
 import torch
+from torch.autograd.function import once_differentiable
 
 from diffphyscam_ros.kernels.buffers import BufferPool
 from diffphyscam_ros.kernels.runtime import kernel
@@ -97,6 +98,7 @@ class _Law(torch.autograd.Function):
         return torch.from_numpy(mask)
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *given: torch.Tensor) -> Any:
         (numbers,) = ctx.saved_tensors
         sums = torch.empty(given[0].shape[0], len(numbers), dtype=torch.float64)
@@ -139,6 +141,7 @@ class _Shade(torch.autograd.Function):
         return torch.from_numpy(out)
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *given: torch.Tensor) -> Any:
         image, mask = ctx.saved_tensors
         by_image = _POOL.take(*image.shape)

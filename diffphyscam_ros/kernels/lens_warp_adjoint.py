@@ -17,6 +17,7 @@ from numba import prange
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.autograd.function import once_differentiable
 
 from diffphyscam_ros.kernels.buffers import BufferPool
 from diffphyscam_ros.kernels.lens_map import find_places, Look, NUMBERS
@@ -179,6 +180,7 @@ class _Warp(torch.autograd.Function):
         return torch.from_numpy(out), torch.from_numpy(out_depth) if ctx.moves else None
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *given: torch.Tensor) -> Any:
         image, mask, numbers = ctx.saved_tensors
         height, width = image.shape[:2]

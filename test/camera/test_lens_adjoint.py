@@ -199,6 +199,15 @@ def test_a_batch_is_its_pictures() -> None:
         torch.testing.assert_close(apertures.grad[i], one.grad, rtol=1e-5, atol=1e-9)
 
 
+def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
+    light, depth = world(HEIGHT, WIDTH)
+    light.requires_grad_()
+    picture = PhysicalCamera(SENSOR, ('vignetting', 'defocus')).lens(light, depth, SETTINGS)
+    (slope,) = torch.autograd.grad(picture.square().sum(), light, create_graph=True)
+    with pytest.raises(RuntimeError, match='once_differentiable'):
+        slope.sum().backward()
+
+
 def test_gradients_do_not_depend_on_the_number_of_threads() -> None:
     before = numba.get_num_threads()
     try:
