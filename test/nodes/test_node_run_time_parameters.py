@@ -282,9 +282,12 @@ ELSEWHERE = {
     'motion_blur_samples',
     'shutter_mode',
     'readout_time',
+    'robot_description_topics',
+    'robot_frame_prefixes',
+    'robot_package_paths',
 }
-"""In test_node_drawing.py, test_node_inputs.py and test_node_motion_sent.py; test_node_start.py
-looks at those that are read only."""
+"""In test_node_drawing.py, test_node_inputs.py, test_node_motion_sent.py and test_node_robot.py;
+test_node_start.py looks at those that are read only."""
 
 
 def _period(client):

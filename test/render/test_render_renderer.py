@@ -157,7 +157,7 @@ def test_bad_input_is_refused_by_name() -> None:
     refused('rotation', pose=2.0 * torch.eye(4))
     refused('rotation', pose=torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0])))
     refused('rotation', pose=torch.full((4, 4), float('nan')))
-    refused('fx', pinhole=replace(PINHOLE, fx=torch.tensor([20.0, 30.0])))
+    refused('fx', pinhole=replace(PINHOLE, fx=torch.tensor([[20.0, 30.0]])))
     refused("'box'", replace(good, instances=(replace(item, pose=torch.eye(3)),)))
     wild = replace(item.mesh, faces=item.mesh.faces + 1000)
     refused('faces', replace(good, instances=(replace(item, mesh=wild),)))
