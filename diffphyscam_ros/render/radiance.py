@@ -12,6 +12,8 @@ import torch
 class Radiance:
     """The light that reaches a pinhole at each pixel, and where it comes from.
 
+    Of a batch of views everything has a dimension (B,) in front.
+
     :param color: (H, W, 3) linear radiance, 1.0 = a white diffuser under the nominal light.
     :param depth: (H, W) z-depth in metres, inf where nothing was hit.
     :param normal: (H, W, 3) unit shading normal in the optical frame, 0 where nothing was hit.

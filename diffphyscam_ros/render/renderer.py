@@ -12,6 +12,7 @@ import torch
 from diffphyscam_ros.camera.intrinsics import Intrinsics
 from diffphyscam_ros.kernels.buffers import BufferPool
 from diffphyscam_ros.render.antialias import find_silhouettes
+from diffphyscam_ros.render.batches import batch_size, each_view
 from diffphyscam_ros.render.cuda_visibility import CudaVisibility
 from diffphyscam_ros.render.device import choose_device
 from diffphyscam_ros.render.frame import Frame, FramePacker
@@ -82,16 +83,30 @@ class Renderer:
     def __call__(
         self, scene: Scene, intrinsics: Intrinsics, camera_to_world: torch.Tensor
     ) -> Radiance:
-        """Draw one picture.
+        """Draw a picture, or one for each pose or pinhole of a batch.
 
         Differentiable wherever a tensor of the scene, the pinhole or the pose requires grad, but
         for silhouettes without ``antialias`` (docs/rendering.md); the precision is then float64
         if one of those tensors is, else float32.
 
-        :param camera_to_world: (4, 4) rigid, optical frame (x right, y down, z forward) to world.
-        :raises ValueError: for a pose that is not rigid, batched intrinsics, or meshes, materials
-            or lights whose arrays do not fit together.
+        :param intrinsics: of one camera, or (B,) fields.
+        :param camera_to_world: (4, 4) or (B, 4, 4) rigid, optical frame (x right, y down, z
+            forward) to world.
+        :return: (H, W, …), of a batch (B, H, W, …).
+        :raises ValueError: for a pose that is not rigid, batches of different sizes, or meshes,
+            materials or lights whose arrays do not fit together.
         """
+        count = batch_size(intrinsics, camera_to_world)
+        if count is not None:
+            return each_view(
+                lambda one, pose: self._draw(scene, one, pose), intrinsics, camera_to_world, count
+            )
+        return self._draw(scene, intrinsics, camera_to_world)
+
+    def _draw(
+        self, scene: Scene, intrinsics: Intrinsics, camera_to_world: torch.Tensor
+    ) -> Radiance:
+        """Draw one picture."""
         frame = self._packer.frame(scene, intrinsics, camera_to_world, self.near)
         if frame.layered:
             radiance, triangles, path = self._draw_layers(scene, frame)
