@@ -61,10 +61,10 @@ class LatestPacked(Generic[Packed]):
     def get(self, sources: Iterable[object], pack: Callable[[], Packed]) -> Packed:
         """Return the kept result, or the new one of ``pack`` if any source has changed.
 
-        :param sources: tensors, and dataclass instances with tensors in their fields; what is
-            named twice counts once.
+        :param sources: tensors, and dataclass instances with tensors in their fields. The order
+            and how often each is named count: a mesh of two instances is packed twice.
         """
-        listed = list({id(source): source for source in sources}.values())
+        listed = list(sources)
         versions = [number for source in listed for number in _versions(source)]
         same = (
             self._packed is not None

@@ -72,3 +72,18 @@ def test_a_mesh_that_changes_in_place_is_seen_where_it_is() -> None:
     assert int((renderer(scene, intrinsics, pose).instance > 0).sum()) > 20 * max(far, 1)
     vertices += torch.tensor([0.0, 50.0, 0.0])
     assert int((renderer(scene, intrinsics, pose).instance > 0).sum()) == 0
+
+
+def test_another_instance_of_the_same_mesh_is_drawn() -> None:
+    """What is packed depends on how often a mesh is shown, and not only on which meshes are."""
+    ball = sphere(0.3)
+    renderer = Renderer('cpu')
+    pose = look_at((-3.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    intrinsics = Intrinsics.from_fov(WIDTH, HEIGHT, 0.9)
+    for count in (1, 3, 2):
+        places = [torch.eye(4) for _ in range(count)]
+        for number, place in enumerate(places):
+            place[1, 3] = 0.8 * (number - 1)
+        items = tuple(Instance(str(i), ball, Material(), p) for i, p in enumerate(places))
+        seen = renderer(Scene(items), intrinsics, pose).instance
+        assert set(seen.unique().tolist()) == set(range(count + 1))
