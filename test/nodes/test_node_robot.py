@@ -18,6 +18,7 @@ LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )
 PLAIN = {
+    'antialias': False,  # widths are counted in whole pixels
     'enable_distortion': False,
     'enable_noise': False,
     'enable_vignetting': False,
