@@ -43,7 +43,7 @@ class Renderer:
         stay those at the pixel centres).
     :param near: metres; nothing nearer along z is seen.
     :param reference: shade in readable torch, which the CPU kernels are held to; slow.
-    :param shadows: lights whose ``shadows`` are on cast them, with hard edges. No gradient passes
+    :param shadows: lights whose ``shadows`` are on cast them, soft if they have a size. No gradient passes
         through what is in shadow to what casts it.
     :raises DeviceError: where the device asked for cannot render; it names the remedy.
 

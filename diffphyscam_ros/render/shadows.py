@@ -1,5 +1,5 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Shadows with hard edges: which lights each pixel's surface sees."""
+"""Shadows: which lights each pixel's surface sees, and how much of those that have a size."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from diffphyscam_ros.kernels.shadow import find_shadows, SHADOWS
 from diffphyscam_ros.kernels.shadow_points import SIDE
 from diffphyscam_ros.render.casters import CasterPacker
 from diffphyscam_ros.render.frame import Frame
+from diffphyscam_ros.render.light_samples import sample_lights
 from diffphyscam_ros.scene.types import Scene
 
 
@@ -35,6 +36,7 @@ class Shadows:
     ) -> torch.Tensor | None:
         """Return (L, H·W) uint8 on the frame's device, 255 where a light is seen, 0 where not.
 
+        Of a light with a size it is the share of ``light_samples.SAMPLES`` of its points.
         None where no light casts shadows. Surfaces turned away from a light do not see it.
         Masked materials cast the shadow of the whole triangle, blended ones too where their
         alpha factor is at least ``casters.SOLID``, and none below.
@@ -46,15 +48,21 @@ class Shadows:
         if not scene.instances or not (lights[:, SHADOWS] > 0.0).any():
             return None
         view = frame.view
-        visibility = np.full((len(lights), view.width * view.height), 255, np.uint8)
+        rows, owner = sample_lights(lights)
+        seen = np.full((len(rows), view.width * view.height), 255, np.uint8)
         find_shadows(
             triangles.cpu().numpy(),
             view.width,
             view.height,
             view.pinhole(),
-            lights,
+            rows,
             spread_order(-(-view.height // SIDE)),
             self._casters.pack(scene, frame, points),
-            visibility,
+            seen,
         )
-        return torch.from_numpy(visibility).to(frame.illumination.lights.device)
+        if len(rows) > len(lights):
+            parts = np.searchsorted(owner, np.arange(len(lights)))
+            counts = np.bincount(owner)[:, None]
+            total = np.add.reduceat(seen, parts, axis=0, dtype=np.uint32)
+            seen = ((total + counts // 2) // counts).astype(np.uint8)
+        return torch.from_numpy(seen).to(frame.illumination.lights.device)
