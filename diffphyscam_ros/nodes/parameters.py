@@ -244,7 +244,7 @@ _TABLE: tuple[Parameter, ...] = (
         '',
         'Where to render: auto (CUDA if there, else the CPU), cpu, cuda or cuda:N.',
     ),
-    Parameter('shadows', 'bool', True, '', 'Lights cast shadows, with hard edges.'),
+    Parameter('shadows', 'bool', True, '', 'Lights cast shadows, soft ones if they have a size.'),
     Parameter('antialias', 'bool', True, '', 'Smooth the edges of objects.'),
     # What a photographer turns.
     Parameter(

@@ -43,8 +43,8 @@ class Renderer:
         stay those at the pixel centres).
     :param near: metres; nothing nearer along z is seen.
     :param reference: shade in readable torch, which the CPU kernels are held to; slow.
-    :param shadows: lights whose ``shadows`` are on cast them, soft if they have a size. No gradient passes
-        through what is in shadow to what casts it.
+    :param shadows: lights whose ``shadows`` are on cast them, soft ones if they have a size. No
+        gradient passes through what is in shadow to what casts it.
     :raises DeviceError: where the device asked for cannot render; it names the remedy.
 
     >>> import torch
