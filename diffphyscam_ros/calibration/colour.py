@@ -33,6 +33,9 @@ from diffphyscam_ros.camera.sensor_model import SensorModel
 
 PARAMETERS = ('quantum_efficiency', 'white_balance')
 
+MAD_TO_STD, MEDIAN_LOSS = 1.4826, 1.2533
+"""Of a normal distribution: median deviation to standard deviation; that of medians to means."""
+
 LEAST_SIGNAL = 0.03
 """Of full scale, of each channel."""
 
@@ -86,11 +89,13 @@ def estimate_colour(
         return StageResult('colour', refused(PARAMETERS, why), (why, *messages))
     signal = np.array(found)
     ratio = signal / signal[:, 1:2]
-    mean = ratio.mean(axis=0)
+    # Of the brightest frames one colour's photosites may be full: the median does not mind some.
+    mean = np.median(ratio, axis=0)
     # Fixed patterns are the same in all frames: the noise within the patch does not average out.
     relative = np.array(errors).mean(axis=0) / signal.mean(axis=0)
     own = np.hypot(relative, relative[1]) * mean
-    drift = ratio.std(axis=0, ddof=1) / len(ratio) ** 0.5 if len(ratio) > 1 else 0.0 * mean
+    scatter = MAD_TO_STD * np.median(np.abs(ratio - mean), axis=0)
+    drift = MEDIAN_LOSS * scatter / len(ratio) ** 0.5 if len(ratio) > 1 else 0.0 * mean
     std = np.where(np.arange(3) == 1, 0.0, np.hypot(own, drift))
     origin = len(found), ', '.join(bag for bag in bags if bag)
     why = f'grey patch in {len(found)} frames; green is the unit'
