@@ -66,7 +66,9 @@ def tree_of_mesh(mesh: Mesh) -> Tree:
 
 
 def _lets_light_through(material: Material) -> bool:
-    return material.alpha_mode == 'blend' and float(material.alpha) < SOLID
+    return (
+        material.alpha_mode == 'blend' and float(torch.as_tensor(material.alpha).detach()) < SOLID
+    )
 
 
 class MeshTrees:

@@ -99,6 +99,7 @@ def environment_turn(rotation: float, camera_to_world: torch.Tensor) -> torch.Te
 
 
 @functools.lru_cache(maxsize=1)
+@torch.inference_mode(False)  # what is kept must serve gradients too
 def _probes() -> tuple[torch.Tensor, torch.Tensor]:
     """Return 96 unit directions (96, 3) and the pseudo-inverse (31, 96) of their monomials."""
     number = torch.arange(96, dtype=torch.float64) + 0.5

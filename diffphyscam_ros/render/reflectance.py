@@ -71,6 +71,7 @@ def diffuse_environment_share(
 
 
 @functools.lru_cache(maxsize=1)
+@torch.inference_mode(False)  # what is kept must serve gradients too
 def environment_table() -> torch.Tensor:
     """Return (n, n, 4) float32: how a surface mirrors an environment, by integration.
 

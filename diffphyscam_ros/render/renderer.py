@@ -96,6 +96,10 @@ class Renderer:
         :raises ValueError: for a pose that is not rigid, batches of different sizes, or meshes,
             materials or lights whose arrays do not fit together.
         """
+        if torch.is_inference_mode_enabled():
+            # What is packed now may be used for gradients later.
+            with torch.inference_mode(False), torch.no_grad():
+                return self(scene, intrinsics, camera_to_world)
         count = batch_size(intrinsics, camera_to_world)
         if count is not None:
             return each_view(

@@ -52,6 +52,7 @@ def _forms(degree: int) -> dict[tuple[int, int, int], float]:
 
 
 @functools.lru_cache(maxsize=1)
+@torch.inference_mode(False)  # what is kept must serve gradients too
 def _cosine_matrix() -> torch.Tensor:
     """Return (31, 31) float32 with max(n·d, 0) ≈ monomials(n)ᵀ · matrix · monomials(d).
 

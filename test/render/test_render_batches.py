@@ -12,6 +12,7 @@ from diffphyscam_ros.camera import PhysicalCamera, SensorModel
 from diffphyscam_ros.render import Intrinsics, Renderer
 from diffphyscam_ros.scene import (
     DirectionalLight,
+    Environment,
     Instance,
     look_at,
     Material,
@@ -88,3 +89,16 @@ def test_batches_that_do_not_fit_are_refused() -> None:
         Renderer('cpu')(scene(), PINHOLE, POSES[:0])
     with pytest.raises(ValueError, match='must be'):
         Renderer('cpu')(scene(), PINHOLE, POSES[None])
+
+
+def test_pictures_without_gradients_do_not_spoil_later_ones() -> None:
+    """What a renderer keeps from inference mode serves gradients too."""
+    renderer = Renderer('cpu', antialias=True)
+    world = replace(scene(), environment=Environment(torch.full((8, 16, 3), 0.5)))
+    with torch.inference_mode():
+        quiet = renderer(world, PINHOLE, POSES[0])
+    pose = POSES[0].clone().requires_grad_()
+    picture = renderer(world, PINHOLE, pose)
+    picture.color.mean().backward()
+    assert pose.grad is not None and bool(pose.grad.abs().sum() > 0)
+    torch.testing.assert_close(quiet.color, picture.color.detach(), rtol=1e-4, atol=1e-4)
