@@ -6,18 +6,24 @@
 
 from __future__ import annotations
 
+import os
+
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 
-# Of each driver: the usual namespace of its topics, and the topics in it.
+# Of each driver: the usual namespace of its topics, and the topics in it, as its source has them;
+# docs/calibration.md says which source.
 DRIVERS = {
     'camera_node': ('', ('image_raw', 'camera_info', 'metadata')),
     'usb_cam': ('', ('image_raw', 'camera_info')),
     'v4l2_camera': ('', ('image_raw', 'camera_info')),
     'camera_ros': ('/camera', ('image_raw', 'camera_info')),
     'spinnaker': ('/flir_camera', ('image_raw', 'camera_info', 'meta')),
-    'pylon': ('/my_camera/pylon_ros2_camera_node', ('image_raw', 'camera_info')),
+    'pylon': (
+        '/my_camera/pylon_ros2_camera_node',
+        ('image_raw', 'camera_info', 'current_params'),
+    ),
     'realsense': (
         '/camera/camera',
         ('color/image_raw', 'color/camera_info', 'color/metadata'),
@@ -47,7 +53,9 @@ def record(context: LaunchContext) -> list[ExecuteProcess]:
         return LaunchConfiguration(name).perform(context)
 
     names = topics(argument('driver'), argument('namespace'), argument('extra_topics'))
-    command = ['ros2', 'bag', 'record', *names, '--output', argument('output')]
+    # Humble takes topics as they are; newer ones want --topics, and warn.
+    option = [] if os.environ.get('ROS_DISTRO') in ('humble', 'iron') else ['--topics']
+    command = ['ros2', 'bag', 'record', *option, *names, '--output', argument('output')]
     command += ['--storage', argument('storage')]
     if argument('max_cache_size'):
         command += ['--max-cache-size', argument('max_cache_size')]

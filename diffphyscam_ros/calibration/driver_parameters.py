@@ -1,10 +1,13 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""What camera drivers call their settings on ``/parameter_events``, and in which units."""
+"""What camera drivers call their settings on ``/parameter_events``, and in which units.
+
+As the sources of the drivers have it; docs/calibration.md says which files, and of what date.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import math
 from typing import Any
 
@@ -48,17 +51,21 @@ class Driver:
     :param fields: name of a parameter: field of ``FrameSettings`` and conversion to SI.
     :param automatic: parameters that say whether exposure or gain run by themselves, and the
         values (numbers or words) that mean yes; () = true, or a word other than off or manual.
-    :param unknown_gain: parameters that change the gain in a unit that nobody knows.
+    :param overruled: automatics that do not count where one of the named parameters is known.
+    :param unknown: parameters that change exposure or gain, but do not say to what; and why not.
     """
 
     name: str
     marks: tuple[str, ...]
     fields: Mapping[str, tuple[str, Convert]]
     automatic: Mapping[str, tuple[Any, ...]]
-    unknown_gain: tuple[str, ...] = ()
+    overruled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unknown: Mapping[str, str] = field(default_factory=dict)
 
 
 _EXPOSURE = 'exposure_time'
+_NO_UNIT = 'has no known unit'
+_NOT_APPLIED = 'is read by the driver only when it starts, so that a later change says nothing'
 DRIVERS: tuple[Driver, ...] = (
     Driver(
         'camera_node',
@@ -82,7 +89,8 @@ DRIVERS: tuple[Driver, ...] = (
         },
         # menu of V4L2: 0 automatic, 1 manual, 2 shutter priority, 3 aperture priority
         {'auto_exposure': (0, 2, 3), 'exposure_auto': (0, 2, 3), 'gain_automatic': ()},
-        ('gain', 'analogue_gain', 'digital_gain'),
+        # as the sensor's driver counts: steps of a UVC camera, registers and lines of a CSI camera
+        unknown=dict.fromkeys(('gain', 'analogue_gain', 'digital_gain', 'exposure'), _NO_UNIT),
     ),
     Driver(
         'camera_ros',
@@ -92,8 +100,9 @@ DRIVERS: tuple[Driver, ...] = (
             'AnalogueGain': ('iso', _iso_of_factor),
             'LensPosition': ('focus_distance', _of_dioptres),
         },
-        # the modes of libcamera: 0 automatic, 1 manual
+        # the modes of libcamera (from 0.5): 0 automatic, 1 manual; they count more than AeEnable
         {'AeEnable': (), 'ExposureTimeMode': (0,), 'AnalogueGainMode': (0,)},
+        overruled={'AeEnable': ('ExposureTimeMode', 'AnalogueGainMode')},
     ),
     Driver(
         'realsense',
@@ -108,7 +117,7 @@ DRIVERS: tuple[Driver, ...] = (
         # the colour camera counts in 100 us, the stereo pair in us
         {'rgb_camera.exposure': (_EXPOSURE, _hundred_microseconds)},
         {'rgb_camera.enable_auto_exposure': ()},
-        ('rgb_camera.gain',),
+        unknown={'rgb_camera.gain': _NO_UNIT},
     ),
     Driver(
         'realsense stereo',
@@ -122,17 +131,20 @@ DRIVERS: tuple[Driver, ...] = (
     ),
     Driver(
         'usb_cam',
-        ('video_device', 'autoexposure', 'auto_white_balance', 'io_method', 'av_device_format'),
+        # not video_device, which v4l2_camera has too
+        ('autoexposure', 'auto_white_balance', 'io_method', 'av_device_format'),
         {'exposure': (_EXPOSURE, _hundred_microseconds)},
         {'autoexposure': ()},
-        ('gain',),
+        unknown={'gain': _NO_UNIT},
     ),
     Driver(
         'pylon',
-        ('device_user_id', 'gain_auto_enable', 'exposure_auto_enable', 'grab_strategy'),
-        {'exposure': (_EXPOSURE, _microseconds)},
-        {'exposure_auto': (), 'gain_auto': ()},
-        ('gain',),  # a share of the greatest gain
+        ('device_user_id', 'startup_user_set', 'grab_strategy', 'enable_current_params_publisher'),
+        # Services change the settings, and parameters have values that were never given to the
+        # camera; exposure_auto and gain_auto only say how a brightness is reached.
+        {},
+        {},
+        unknown=dict.fromkeys(('exposure', 'gain'), _NOT_APPLIED),
     ),
     # Last: without a mark of its own, and in the units of camera_node.
     Driver(
@@ -190,7 +202,7 @@ def settings_of(driver: Driver, values: Mapping[str, Any]) -> tuple[FrameSetting
     automatic = any(
         is_automatic(values[name], meaning)
         for name, meaning in driver.automatic.items()
-        if name in values
+        if name in values and not values.keys() & {*driver.overruled.get(name, ())}
     )
     found: dict[str, Any] = {}
     for name, value in values.items():

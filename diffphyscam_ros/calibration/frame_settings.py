@@ -72,7 +72,9 @@ class FrameSettingsFinder:
         self._constants = _constants(constants)
         self._sources: list[FrameTable | Timeline] = []
         for name in wanted:
-            if name in side.frames:
+            if name == 'pylon' and name in side.frames:
+                self._sources.append(Timeline(name, side.frames[name], by_stamp=False))
+            elif name in side.frames:
                 self._sources.append(FrameTable(name, side.frames[name], tolerance))
             elif name == 'parameter_events' and side.events:
                 self._sources.append(Timeline(name, side.events, same_clock))

@@ -22,6 +22,7 @@ PARAMETER_EVENT = 'rcl_interfaces/msg/ParameterEvent'
 CAMERA_METADATA = 'diffphyscam_ros/msg/CameraMetadata'
 FLIR_METADATA = 'flir_camera_msgs/msg/ImageMetaData'
 REALSENSE_METADATA = 'realsense2_camera_msgs/msg/Metadata'
+PYLON_PARAMETERS = 'pylon_ros2_camera_interfaces/msg/CurrentParams'
 
 NEEDED = (
     IMAGE,
@@ -31,6 +32,7 @@ NEEDED = (
     CAMERA_METADATA,
     FLIR_METADATA,
     REALSENSE_METADATA,
+    PYLON_PARAMETERS,
 )
 """All types that are ever deserialised."""
 
@@ -46,6 +48,43 @@ float32 gain
     REALSENSE_METADATA: """
 std_msgs/Header header
 string json_data
+""",
+    PYLON_PARAMETERS: """
+uint32 offset_x
+uint32 offset_y
+bool reverse_x
+bool reverse_y
+int32 black_level
+int32 pgi_mode
+int32 demosaicing_mode
+float32 noise_reduction
+float32 sharpness_enhancement
+int32 light_source_preset
+int32 balance_white_auto
+int32 sensor_readout_mode
+int32 acquisition_frame_count
+int32 trigger_selector
+int32 trigger_mode
+int32 trigger_source
+int32 trigger_activation
+float32 trigger_delay
+int32 user_set_selector
+int32 user_set_default_selector
+bool is_sleeping
+float32 brightness
+float32 exposure
+float32 gain
+float32 gamma
+uint32 binning_x
+uint32 binning_y
+float32 temperature
+int32 max_num_buffer
+sensor_msgs/RegionOfInterest roi
+string[] available_image_encoding
+string current_image_encoding
+string current_image_ros_encoding
+bool success
+string message
 """,
 }
 

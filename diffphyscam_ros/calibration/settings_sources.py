@@ -3,10 +3,11 @@
 
 In this order, and what one leaves open the next fills: our ``metadata`` topic, the driver's
 ``/parameter_events``, the ``meta`` topic of FLIR cameras, the ``metadata`` topic of realsense
-cameras, a CSV file, constants.
+cameras, the ``current_params`` topic of pylon cameras, a CSV file, constants.
 
-Sources for single frames (all but parameter events and constants) are matched by the stamp of the
-header, the nearest within a tolerance. A parameter event holds from its stamp until the next.
+Sources for single frames are matched by the stamp of the header, the nearest within a tolerance.
+A parameter event holds from its stamp until the next, ``current_params``, which has no header,
+from its time of recording.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from diffphyscam_ros.calibration.driver_parameters import (
 from diffphyscam_ros.calibration.errors import CalibrationError
 from diffphyscam_ros.calibration.types import FrameSettings
 
-SOURCES = ('metadata', 'parameter_events', 'flir', 'realsense', 'csv', 'constant')
+SOURCES = ('metadata', 'parameter_events', 'flir', 'realsense', 'pylon', 'csv', 'constant')
 """Their names, in the order in which they are asked."""
 
 TOLERANCE = 0.001
@@ -143,20 +144,42 @@ def from_camera_metadata(message: Any, received: int) -> Moment:
 
 
 def from_flir(message: Any, received: int) -> Moment:
-    """Return what flir_camera_msgs/ImageMetaData says: µs and dB."""
+    """Return what flir_camera_msgs/ImageMetaData says: µs and dB.
+
+    The driver copies both from the chunk data of the picture, and leaves 0 and 0 where the camera
+    sends none (``chunk_mode_active``): then nothing is known.
+    """
+    exposure = _scaled(message.exposure_time, 1e-6)
+    known = exposure is not None and math.isfinite(message.gain)
     settings = FrameSettings(
-        exposure_time=_scaled(message.exposure_time, 1e-6),
-        iso=iso_of_gain(float(message.gain)) if math.isfinite(message.gain) else None,
+        exposure_time=exposure,
+        iso=iso_of_gain(float(message.gain)) if known else None,
         source='flir',
     )
     return Moment(stamp_ns(message.header.stamp), received, settings)
 
 
-def from_realsense(message: Any, received: int, colour: bool) -> Moment:
-    """Return what realsense2_camera_msgs/Metadata says: µs; gain 16 of the stereo pair is 1.
+def from_pylon(message: Any, received: int) -> Moment:
+    """Return what pylon_ros2_camera_interfaces/CurrentParams says: µs.
 
-    :param colour: of the colour camera, whose gain has no unit.
-    :raises CalibrationError: for text that is no JSON object.
+    The driver reads it from the camera after each picture. Its gain is a share of the greatest.
+    """
+    exposure = _scaled(message.exposure, 1e-6) if message.success else None
+    return Moment(received, received, FrameSettings(exposure_time=exposure, source='pylon'))
+
+
+_COLOUR_CONTROLS = ('saturation', 'sharpness', 'gamma', 'hue', 'backlight_compensation')
+
+
+def from_realsense(message: Any, received: int, stereo: bool) -> Moment:
+    """Return what realsense2_camera_msgs/Metadata says.
+
+    The stereo module counts in µs, and a gain of 16 is a factor of 1. The colour module of the
+    D400 series gives on the number of its UVC control: 100 µs, right only while it is set by hand;
+    its gain has no unit. It is told by the controls that only it has.
+
+    :param stereo: whether the pictures are of the stereo module, the colours of a D405 too.
+    :raises CalibrationError: for text that is no JSON object, or of which module cannot be told.
     """
     try:
         about = json.loads(message.json_data)
@@ -167,13 +190,23 @@ def from_realsense(message: Any, received: int, colour: bool) -> Moment:
             message.json_data[:60],
             allowed='a JSON object',
         ) from None
-    gain = None if colour else _scaled(get('gain_level'), 100.0 / 16.0)
-    settings = FrameSettings(
-        exposure_time=_scaled(get('actual_exposure'), 1e-6), iso=gain, source='realsense'
-    )
     automatic = get('auto_exposure')
     if automatic is not None:
         automatic = str(automatic).lower() not in ('0', 'false', 'off')
+    exposure, gain = get('actual_exposure'), None
+    if stereo:
+        exposure, gain = _scaled(exposure, 1e-6), _scaled(get('gain_level'), 100.0 / 16.0)
+    elif exposure is not None:
+        if not any(name in about for name in _COLOUR_CONTROLS):
+            raise CalibrationError(
+                'actual_exposure of a realsense metadata message',
+                exposure,
+                allowed='from a module that can be told, by what else the message has',
+                remedy="colours of the stereo module (D405): say --driver 'realsense stereo'; "
+                'else give --exposure-csv',
+            )
+        exposure = None if automatic else _scaled(exposure, 1e-4)
+    settings = FrameSettings(exposure_time=exposure, iso=gain, source='realsense')
     return Moment(stamp_ns(message.header.stamp), received, settings, automatic)
 
 

@@ -20,6 +20,7 @@ from diffphyscam_ros.calibration.message_types import (
     CAMERA_METADATA,
     FLIR_METADATA,
     PARAMETER_EVENT,
+    PYLON_PARAMETERS,
     REALSENSE_METADATA,
 )
 from diffphyscam_ros.calibration.recording_topics import camera_count, nearest, related
@@ -27,6 +28,7 @@ from diffphyscam_ros.calibration.settings_sources import (
     from_camera_metadata,
     from_flir,
     from_parameter_changes,
+    from_pylon,
     from_realsense,
     Moment,
     parameter_value,
@@ -38,6 +40,7 @@ _FRAME_TYPES = {
     'metadata': CAMERA_METADATA,
     'flir': FLIR_METADATA,
     'realsense': REALSENSE_METADATA,
+    'pylon': PYLON_PARAMETERS,
 }
 
 
@@ -109,7 +112,8 @@ def read_side_topics(
                 for channel in bag.channels()
                 if channel.type == PARAMETER_EVENT
             }
-        _read(bag, wanted, image_topic, found, changes)
+        stereo = driver == 'realsense stereo' or '/infra' in image_topic
+        _read(bag, wanted, stereo, found, changes)
     topic = next(iter(image_topics.values()), '')
     found.events = _events(changes, topic, driver, node, found.messages)
     return found
@@ -138,16 +142,16 @@ def _belonging(
 def _read(
     bag: Bag,
     wanted: dict[str, tuple[str, str]],
-    image_topic: str,
+    stereo: bool,
     found: SideTopics,
     changes: dict[str, list[ParameterChange]],
 ) -> None:
     """Read the wanted topics of one bag."""
-    colour = '/infra' not in image_topic and '/depth' not in image_topic
     readers: dict[str, Callable[[Any, int], Moment]] = {
         'metadata': from_camera_metadata,
         'flir': from_flir,
-        'realsense': lambda message, received: from_realsense(message, received, colour),
+        'realsense': lambda message, received: from_realsense(message, received, stereo),
+        'pylon': from_pylon,
     }
     broken: dict[str, tuple[int, str]] = {}
     for topic, received, data in bag.read(list(wanted)) if wanted else ():
@@ -205,7 +209,7 @@ def _events(
     for name, events in nodes.items():
         names = {key for event in events for key in event.values}
         found = driver_named(driver) if driver else recognise(names, topic)
-        if found is not None and names & {*found.fields, *found.automatic}:
+        if found is not None and names & {*found.fields, *found.automatic, *found.unknown}:
             known[name] = found
         elif any('exposure' in key.lower() for key in names):
             messages.append(
@@ -224,10 +228,9 @@ def _events(
     name = near[0].removesuffix('/node')
     chosen = known[name]
     names = {key for event in nodes[name] for key in event.values}
-    strange = sorted(names & set(chosen.unknown_gain))
-    if strange:
-        messages.append(
-            f'{", ".join(strange)} of {name} ({chosen.name}) has no known unit: iso is taken from '
-            'other sources; keep it fixed and give iso as a constant'
-        )
+    messages += [
+        f'{strange} of {name} ({chosen.name}) {chosen.unknown[strange]}, and is not taken: keep '
+        'it fixed and give it as --constant, or for each frame by --exposure-csv'
+        for strange in sorted(names & {*chosen.unknown})
+    ]
     return from_parameter_changes(chosen, nodes[name])

@@ -30,8 +30,9 @@ class FrameSettings:
     :param focus_distance: m along z, ``math.inf`` = infinity.
     :param focal_length: m.
     :param white_balance: gains applied to red, green, blue.
-    :param source: where it is from: 'metadata', 'parameter_events', 'flir', 'realsense', 'csv',
-        'constant'; with '+' between them where one source filled what another left open.
+    :param source: where it is from: 'metadata', 'parameter_events', 'flir', 'realsense',
+        'pylon', 'csv', 'constant'; with '+' between them where one source filled what another
+        left open.
     """
 
     exposure_time: float | None = None

@@ -22,6 +22,7 @@ from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 from diffphyscam_ros.calibration.message_types import (
     CAMERA_METADATA,
     FLIR_METADATA,
+    PYLON_PARAMETERS,
     REALSENSE_METADATA,
 )
 from diffphyscam_ros.resources import find_resource
@@ -29,7 +30,32 @@ from diffphyscam_ros.resources import find_resource
 START = 1_700_000_000_000_000_000
 PERIOD = 100_000_000  # ns between frames
 
+# as pylon-ros-camera, branch humble, has it; without the comments
+_PYLON = {
+    'uint32': 'offset_x offset_y',
+    'bool': 'reverse_x reverse_y',
+    'int32': 'black_level pgi_mode demosaicing_mode',
+    'float32': 'noise_reduction sharpness_enhancement',
+    'int32 ': 'light_source_preset balance_white_auto sensor_readout_mode acquisition_frame_count '
+    'trigger_selector trigger_mode trigger_source trigger_activation',
+    'float32 ': 'trigger_delay',
+    'int32  ': 'user_set_selector user_set_default_selector',
+    'bool ': 'is_sleeping',
+    'float32  ': 'brightness exposure gain gamma',
+    'uint32 ': 'binning_x binning_y',
+    'float32   ': 'temperature',
+    'int32   ': 'max_num_buffer',
+    'sensor_msgs/RegionOfInterest': 'roi',
+    'string[]': 'available_image_encoding',
+    'string': 'current_image_encoding current_image_ros_encoding',
+    'bool  ': 'success',
+    'string ': 'message',
+}
+
 DEFINITIONS = {
+    PYLON_PARAMETERS: ''.join(
+        f'{kind.strip()} {name}\n' for kind, names in _PYLON.items() for name in names.split()
+    ),
     CAMERA_METADATA: find_resource('msg/CameraMetadata.msg').read_text(encoding='utf-8'),
     FLIR_METADATA: 'std_msgs/Header header\nuint64 camera_time\nint16 brightness\n'
     'uint32 exposure_time\nuint32 max_exposure_time\nfloat32 gain\n',
@@ -214,6 +240,18 @@ class BagWriter:
             REALSENSE_METADATA, header=self.header(stamp_of(number)), json_data=json.dumps(about)
         )
         self.write(topic, REALSENSE_METADATA, message, stamp_of(number))
+
+    def pylon(self, received: int, topic: str, exposure_us: float) -> None:
+        """Write what a pylon driver publishes after a frame."""
+        values: dict[str, Any] = {
+            name: {'string[]': [], 'string': '', 'bool': True}.get(kind.strip(), 0)
+            for kind, names in _PYLON.items()
+            for name in names.split()
+        }
+        region = dict.fromkeys(('x_offset', 'y_offset', 'height', 'width'), 0)
+        values['roi'] = self.make('sensor_msgs/msg/RegionOfInterest', **region, do_rectify=False)
+        message = self.make(PYLON_PARAMETERS, **{**values, 'exposure': exposure_us, 'gain': 0.5})
+        self.write(topic, PYLON_PARAMETERS, message, received)
 
     def parameters(
         self, stamp: int, node: str, values: Mapping[str, Any], received: int | None = None

@@ -42,19 +42,69 @@ def test_flir_metadata(tmp_path: Path) -> None:
     assert not any(frame.settling for frame in frames)
 
 
-@pytest.mark.parametrize(('camera', 'iso'), [('infra1', 200.0), ('color', None)])
-def test_realsense_metadata(tmp_path: Path, camera: str, iso: float | None) -> None:
+def test_flir_metadata_without_chunks_say_nothing(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'bag') as bag:
+        bag.image(0, pattern(0))
+        bag.flir(0, 0, 0.0)
+    assert frames_of(tmp_path / 'bag')[0][0].settings is None
+
+
+# librealsense: the stereo module counts in us, the colour module of the D400 in 100 us
+COLOUR = {'saturation': 64, 'gamma': 300}
+
+
+@pytest.mark.parametrize(
+    ('camera', 'extra', 'driver', 'exposure', 'iso'),
+    [
+        ('infra1', {}, '', 8500, 200.0),
+        ('color', COLOUR, '', 850_000, None),
+        ('color', {}, 'realsense stereo', 8500, 200.0),  # a D405
+    ],
+)
+def test_realsense_metadata(
+    tmp_path: Path,
+    camera: str,
+    extra: dict[str, int],
+    driver: str,
+    exposure: int,
+    iso: float | None,
+) -> None:
     topic = f'/camera/{camera}/image_raw'
     with BagWriter(tmp_path / 'bag') as bag:
         for number in range(3):
             bag.image(number, pattern(number), topic=topic)
             about = {'actual_exposure': 8500, 'gain_level': 32, 'auto_exposure': number % 2}
-            bag.realsense(number, f'/camera/{camera}/metadata', about)
+            bag.realsense(number, f'/camera/{camera}/metadata', {**about, **extra})
             bag.realsense(number, '/camera/depth/metadata', {'actual_exposure': 1})
-    frames, _ = frames_of(tmp_path / 'bag')
-    assert exposures(frames) == [8500, 8500, 8500]
+    frames, _ = frames_of(tmp_path / 'bag', driver=driver)
+    # while it runs by itself, the number of the colour module is the last that was set by hand
+    middle = None if extra else exposure
+    assert exposures(frames) == [exposure, middle, exposure]
     assert settings_of(frames[0]).iso == iso
     assert [frame.automatic for frame in frames] == [False, True, False]
+
+
+def test_realsense_metadata_of_a_module_that_cannot_be_told(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'bag') as bag:
+        bag.image(0, pattern(0), topic='/c/color/image_raw')
+        bag.realsense(0, '/c/color/metadata', {'actual_exposure': 8500})
+    frames, messages = frames_of(tmp_path / 'bag')
+    assert frames[0].settings is None
+    assert any("--driver 'realsense stereo'" in text for text in messages)
+
+
+def test_pylon_says_what_it_reads_from_the_camera_after_each_frame(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'bag', 'sqlite3') as bag:
+        # what its parameters say never reached the camera
+        bag.parameters(stamp_of(0) - 1, '/cam', {'startup_user_set': 'x', 'exposure': 10000.0})
+        for number in range(4):
+            bag.image(number, pattern(number))
+            bag.pylon(stamp_of(number) + 1000, '/cam/current_params', 500.0 * (1 + number // 2))
+    frames, messages = frames_of(tmp_path / 'bag')
+    assert exposures(frames) == [None, 500, 500, 1000]
+    assert frames[3].settling and settings_of(frames[3]).source == 'pylon'
+    assert settings_of(frames[3]).iso is None
+    assert any('exposure of /cam (pylon) is read by the driver only' in text for text in messages)
 
 
 def test_realsense_metadata_that_is_no_json(tmp_path: Path) -> None:
@@ -81,7 +131,12 @@ DRIVERS = [
         1000.0,
     ),
     ('two names', {'exposure_time': 1500.0, 'gain': 20.0}, 1500, 1000.0),
-    ('pylon', {'device_user_id': 'x', 'exposure': 3000.0, 'gain': 0.5}, 3000, 0),
+    (
+        'v4l2_camera that started meanwhile',
+        {'video_device': '/dev/video0', 'exposure_time_absolute': 156, 'auto_exposure': 1},
+        15600,
+        0,
+    ),
     (
         'realsense',
         {
@@ -111,6 +166,29 @@ def test_parameters_of_drivers(
     assert any('no known unit' in text for text in messages) == (
         'gain' in ' '.join(values) and not iso
     )
+
+
+def test_exposure_in_lines_of_the_sensor_is_not_taken(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'bag') as bag:
+        values = {'exposure': 1600, 'analogue_gain': 100, 'white_balance_automatic': True}
+        bag.parameters(stamp_of(0) - 1, '/cam', values)
+        bag.image(0, pattern(0))
+    frames, messages = frames_of(tmp_path / 'bag')
+    assert frames[0].settings is None
+    assert any('exposure of /cam (v4l2_camera) has no known unit' in text for text in messages)
+
+
+@pytest.mark.parametrize(('mode', 'automatic'), [(0, True), (1, False)])
+def test_the_mode_of_camera_ros_counts_more_than_its_switch(
+    tmp_path: Path, mode: int, automatic: bool
+) -> None:
+    with BagWriter(tmp_path / 'bag') as bag:
+        values = {'AeEnable': True, 'ExposureTimeMode': mode, 'ExposureTime': 800}
+        bag.parameters(stamp_of(0) - 1, '/camera', values)
+        bag.image(0, pattern(0))
+    frames, _ = frames_of(tmp_path / 'bag')
+    assert frames[0].automatic is automatic
+    assert exposures(frames) == [None if automatic else 800]
 
 
 def test_lens_position_in_dioptres(tmp_path: Path) -> None:
@@ -196,7 +274,7 @@ def test_unclear_drivers_are_named(tmp_path: Path) -> None:
     frames, messages = frames_of(tmp_path / 'bag')
     assert frames[0].settings is None
     assert any('which driver it is cannot be told' in text for text in messages)
-    for driver, time in (('usb_cam', 10000.0), ('pylon', 100.0)):
+    for driver, time in (('usb_cam', 10000.0), ('pylon', None)):
         assert exposures(frames_of(tmp_path / 'bag', driver=driver)[0]) == [time]
     with pytest.raises(CalibrationError, match=r"driver = 'x'.*usb_cam"):
         Recording(tmp_path / 'bag', driver='x')

@@ -232,6 +232,7 @@ def test_record_knows_the_topics_of_every_driver() -> None:
     ]  # fmt: skip
     assert '/flir_camera/meta' in recorded_topics('spinnaker')
     assert '/camera/camera/color/metadata' in recorded_topics('realsense')
+    assert '/my_camera/pylon_ros2_camera_node/current_params' in recorded_topics('pylon')
     for driver in ('usb_cam', 'v4l2_camera', 'camera_ros', 'pylon'):
         names = recorded_topics(driver, extra='/imu, /tf')
         assert sum(name.endswith('/image_raw') for name in names) == 1
@@ -248,10 +249,17 @@ def test_calibration_passes_on_what_was_given_only(
 
 
 @needs_launch
-def test_record_runs_ros2_bag(run_launch: Callable[..., list[Record]]) -> None:
+@pytest.mark.parametrize(('distribution', 'option'), [('humble', []), ('kilted', ['--topics'])])
+def test_record_runs_ros2_bag(
+    run_launch: Callable[..., list[Record]],
+    monkeypatch: pytest.MonkeyPatch,
+    distribution: str,
+    option: list[str],
+) -> None:
+    monkeypatch.setenv('ROS_DISTRO', distribution)
     (bag,) = run_launch('record.launch.py', 'driver:=usb_cam', 'output:=flat')
     words = bag.argv[1:]
-    assert words[:3] == ['bag', 'record', '/image_raw']
+    assert words[: 3 + len(option)] == ['bag', 'record', *option, '/image_raw']
     assert '/parameter_events' in words
     assert words[words.index('--output') + 1] == 'flat'
 
