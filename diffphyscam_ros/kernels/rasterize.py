@@ -18,10 +18,9 @@ from numba import prange
 import numpy as np
 
 from diffphyscam_ros.kernels.bounds import out_of_sight
+from diffphyscam_ros.kernels.clip import clip_triangle, GUARD, SUBPIXEL
 from diffphyscam_ros.kernels.runtime import kernel
 
-SUBPIXEL = 256
-GUARD = float(1 << 20)  # px; int64 edge functions of vertices inside it cannot overflow
 SPAN_WIDTH = 16  # px; above it a row's span is solved for instead of testing each pixel
 
 LEFT, RIGHT, TOP, BOTTOM, NEAR, FAR_OUT, BAD = 1, 2, 4, 8, 16, 32, 64
@@ -137,7 +136,7 @@ def fill_triangle(
     count = right - left + 1
     for y in range(top, bottom + 1):
         base = y * width + left
-        w_start = np.float32(w_row)
+        w_start = np.float32(w_row + (y - top) * w_dy)
         if count <= SPAN_WIDTH:
             # Without a branch: eight pixels at a time.
             for i in range(count):
@@ -161,7 +160,6 @@ def fill_triangle(
         e0 += sy0
         e1 += sy1
         e2 += sy2
-        w_row += w_dy
 
 
 @kernel()
@@ -175,33 +173,6 @@ def _span(edge, step, first, last):
     elif edge < 0:
         last = first - 1
     return first, last
-
-
-@kernel()
-def _clip(polygon, count, a, b, c, d, clipped):
-    """Keep the part of a convex polygon where a·x + b·y + c·z + d ≥ 0 (Sutherland–Hodgman).
-
-    A crossing is always computed from the inside corner to the outside one, so two triangles that
-    share an edge get the very same point and no crack opens between them.
-    """
-    kept = 0
-    for i in range(count):
-        j = i + 1 if i + 1 < count else 0
-        here = a * polygon[i, 0] + b * polygon[i, 1] + c * polygon[i, 2] + d
-        there = a * polygon[j, 0] + b * polygon[j, 1] + c * polygon[j, 2] + d
-        if here >= 0.0:
-            clipped[kept] = polygon[i]
-            kept += 1
-        if (here >= 0.0) != (there >= 0.0):
-            inside, outside = (i, j) if here >= 0.0 else (j, i)
-            s, t = (here, there) if here >= 0.0 else (there, here)
-            fraction = s / (s - t)
-            for k in range(3):
-                clipped[kept, k] = polygon[inside, k] + fraction * (
-                    polygon[outside, k] - polygon[inside, k]
-                )
-            kept += 1
-    return kept
 
 
 @kernel()
@@ -222,23 +193,7 @@ def _fill_clipped(
     other,
 ):
     """Clip a triangle at the near plane and the guard band, then fill it as a fan."""
-    fx, fy, cx, cy = pinhole[0], pinhole[1], pinhole[2], pinhole[3]
-    for k in range(3):
-        polygon[0, k] = camera[i0, k]
-        polygon[1, k] = camera[i1, k]
-        polygon[2, k] = camera[i2, k]
-    # A corner cut at the guard band must not be refused by it after rounding.
-    guard = GUARD * 0.5
-    count = _clip(polygon, 3, 0.0, 0.0, 1.0, -near, other)
-    count = _clip(other, count, fx, 0.0, cx + guard, 0.0, polygon)
-    count = _clip(polygon, count, -fx, 0.0, guard - cx, 0.0, other)
-    count = _clip(other, count, 0.0, fy, cy + guard, 0.0, polygon)
-    count = _clip(polygon, count, 0.0, -fy, guard - cy, 0.0, other)
-    for i in range(count):
-        z = max(other[i, 2], near)
-        other[i, 0] = math.floor((fx * other[i, 0] / z + cx) * SUBPIXEL + 0.5)
-        other[i, 1] = math.floor((fy * other[i, 1] / z + cy) * SUBPIXEL + 0.5)
-        other[i, 2] = 1.0 / z
+    count = clip_triangle(camera, i0, i1, i2, pinhole, near, polygon, other)
     for i in range(2, count):
         fill_triangle(
             keys,
