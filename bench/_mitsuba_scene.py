@@ -261,12 +261,14 @@ def draw(
     camera_to_world: np.ndarray,
     samples: int,
     seed: int,
+    occluded: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return Mitsuba's picture (H, W, 3) at the pixel centres, and whose shadows lie there.
 
-    Lamps are hidden if their ``shadows`` say so, the environment never.
+    Lamps are hidden if their ``shadows`` say so.
 
     :param samples: of the environment for each pixel; the other lights need none.
+    :param occluded: whether surfaces hide the environment from each other.
     :returns: linear radiance, and (H, W) uint32 whose bit i is set in the shadow of light i.
     :raises RuntimeError: for an environment with a version of LLVM that cannot compile Mitsuba's.
     """
@@ -313,11 +315,15 @@ def draw(
     for _ in range(samples):
         ds, weight = sky.sample_direction(si, random.next_2d(), hit)
         seen = hit & (ds.pdf > 0)
+        if occluded:
+            seen &= ~world.ray_test(si.spawn_ray(ds.d), seen)
         value, chance = bsdf.eval_pdf(context, si, si.to_local(ds.d), seen)
         total += dr.select(seen, value * weight * ds.pdf / (ds.pdf + chance), 0.0)
         bs, weight = bsdf.sample(context, si, random.next_1d(), random.next_2d(), hit)
         way = si.to_world(bs.wo)
         seen = hit & (bs.pdf > 0)
+        if occluded:
+            seen &= ~world.ray_test(si.spawn_ray(way), seen)
         there = dr.zeros(mi.SurfaceInteraction3f, count)
         there.wi = -way
         radiance = sky.eval(there, seen)

@@ -31,6 +31,7 @@ from diffphyscam_ros.scene import (
 )
 
 DIFFUSE, GGX, SHADOWED, SKY = 42.0, 36.0, 36.0, 32.0  # dB to reach
+OCCLUDED_GLOSS = 24.0  # the share of the sky that a mirror sees is a rule of thumb
 CAMERA = look_at((2.6, 0.5, 1.3), (0.0, 0.0, 0.4))
 
 SUN = DirectionalLight((-0.5, 0.6, -1.0), (2.2, 2.1, 1.9))
@@ -40,11 +41,15 @@ SPOT = SpotLight((1.2, 0.9, 2.0), (-0.5, -0.4, -0.8), (9.0, 7.0, 5.0), 0.15, 0.4
 
 @dataclass(frozen=True)
 class Case:
-    """What is drawn, and the PSNR to reach. Nothing hides an environment."""
+    """What is drawn, and the PSNR to reach.
+
+    :param occluded: whether objects hide the environment.
+    """
 
     scene: Scene
     floor: float
     camera: torch.Tensor = CAMERA
+    occluded: bool = False
 
 
 def _placed(part: Instance, scale: float, turn: float, x: float, y: float) -> torch.Tensor:
@@ -188,5 +193,9 @@ def cases(data: Path, folder: Path) -> dict[str, Case]:
         found[f'{name}: mixed'] = Case(Scene(mixed, (), sky), SKY)
         found[f'{name}: mixed, from .hdr'] = Case(
             Scene(mixed, (), _sky(_as_hdr(file, folder), turn)), SKY
+        )
+        found[f'{name}: diffuse, occluded'] = Case(Scene(diffuse, (), sky), SKY, occluded=True)
+        found[f'{name}: mixed, occluded'] = Case(
+            Scene(mixed, (), sky), OCCLUDED_GLOSS, occluded=True
         )
     return found

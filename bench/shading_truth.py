@@ -74,7 +74,7 @@ def truth(case: Case, samples: int) -> dict[str, np.ndarray]:
 
     _, fine = pinholes()
     pose = case.camera.double().numpy()
-    found = [draw(case.scene, fine, pose, samples, seed) for seed in (0, 1)]
+    found = [draw(case.scene, fine, pose, samples, seed, case.occluded) for seed in (0, 1)]
     pictures = np.stack([pooled(picture) for picture, _ in found])
     return {'pictures': pictures, 'counts': away_from_shadow_edges(found[0][1])}
 
@@ -82,7 +82,8 @@ def truth(case: Case, samples: int) -> dict[str, np.ndarray]:
 def ours(case: Case) -> np.ndarray:
     """Return our picture as the mean over the points of each pixel."""
     _, fine = pinholes()
-    return pooled(Renderer('cpu')(case.scene, fine, case.camera).color.numpy())
+    renderer = Renderer('cpu', ambient_occlusion=case.occluded)
+    return pooled(renderer(case.scene, fine, case.camera).color.numpy())
 
 
 def psnr(a: np.ndarray, b: np.ndarray, counts: np.ndarray) -> float:

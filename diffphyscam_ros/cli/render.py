@@ -55,6 +55,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument('--size', nargs=2, type=int, metavar=('W', 'H'), help='pixels')
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda[:N]')
     parser.add_argument('--no-shadows', action='store_true', help='lights reach everything')
+    parser.add_argument(
+        '--ambient-occlusion',
+        action='store_true',
+        help='objects keep the light of the environment away from each other',
+    )
     parser.add_argument('--no-antialias', action='store_true', help='leave edges jagged')
     add_robot_options(parser)
     add_camera_options(parser, default_camera='generic_vga')
@@ -80,7 +85,10 @@ def run(options: argparse.Namespace) -> int:
         package_paths=package_paths(options.package_path),
     )
     renderer = Renderer(
-        options.device, antialias=not options.no_antialias, shadows=not options.no_shadows
+        options.device,
+        antialias=not options.no_antialias,
+        shadows=not options.no_shadows,
+        ambient_occlusion=options.ambient_occlusion,
     )
     with torch.no_grad():
         radiance = renderer(scene, camera.source_intrinsics(settings), pose)

@@ -245,6 +245,13 @@ _TABLE: tuple[Parameter, ...] = (
         'Where to render: auto (CUDA if there, else the CPU), cpu, cuda or cuda:N.',
     ),
     Parameter('shadows', 'bool', True, '', 'Lights cast shadows, soft ones if they have a size.'),
+    Parameter(
+        'ambient_occlusion',
+        'bool',
+        False,
+        '',
+        'Objects keep the light of the environment away from each other.',
+    ),
     Parameter('antialias', 'bool', True, '', 'Smooth the edges of objects.'),
     # What a photographer turns.
     Parameter(

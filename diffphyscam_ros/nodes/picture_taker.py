@@ -29,12 +29,13 @@ from diffphyscam_ros.render.renderer import Renderer
 from diffphyscam_ros.scene.types import Scene
 
 
-def drawing(configuration: Configuration) -> tuple[str, bool, bool]:
+def drawing(configuration: Configuration) -> tuple[str, bool, bool, bool]:
     """Return what a renderer is made from."""
     return (
         configuration.text('device'),
         configuration.flag('antialias'),
         configuration.flag('shadows'),
+        configuration.flag('ambient_occlusion'),
     )
 
 
@@ -43,9 +44,9 @@ def renderer_of(configuration: Configuration) -> Renderer:
 
     :raises ParameterError: where its device cannot render.
     """
-    device, antialias, shadows = drawing(configuration)
+    device, antialias, shadows, ambient_occlusion = drawing(configuration)
     try:
-        return Renderer(device, antialias, shadows=shadows)
+        return Renderer(device, antialias, shadows=shadows, ambient_occlusion=ambient_occlusion)
     except DeviceError as error:
         raise ParameterError(f'device = {device!r}: {error}') from None
 

@@ -114,10 +114,12 @@ class CasterPacker:
     ) -> tuple[npt.NDArray[Any], ...]:
         """Return the argument ``casters`` of :func:`diffphyscam_ros.kernels.shadow.find_shadows`.
 
+        Masked materials cast the shadow of the whole triangle, blended ones too where their
+        alpha factor is at least ``SOLID``, and none below.
+
         :param camera: (V, 3) vertices in the optical frame.
         """
-        trees = [self._trees.get(instance.mesh) for instance in scene.instances]
-        instances, boxes, nodes, children = self._join(scene, trees)
+        instances, boxes, nodes, children = self.scenery(scene)
         matrices = np.ascontiguousarray(frame.mesh_to_camera.detach()[:, :3].numpy())
         here = _boxes_in_camera(boxes, matrices)
         here[[_lets_light_through(instance.material) for instance in scene.instances]] = np.nan
@@ -143,8 +145,12 @@ class CasterPacker:
             children,
         )
 
-    def _join(self, scene: Scene, trees: list[Tree]) -> tuple[Any, ...]:
-        """Return instances (I, 2), boxes (I, 6), and all trees' nodes and children."""
+    def scenery(self, scene: Scene) -> tuple[Any, ...]:
+        """Return instances (I, 2), boxes (I, 6), and all trees' nodes and children.
+
+        It is the same object as long as the meshes are the same, unchanged.
+        """
+        trees = [self._trees.get(instance.mesh) for instance in scene.instances]
         kept = self._joined
         if kept is not None and len(kept[0]) == len(trees):
             if all(a is b for a, b in zip(kept[0], trees, strict=True)):

@@ -40,6 +40,21 @@ from diffphyscam_ros.scene.types import Scene
 
 
 @dataclass(frozen=True)
+class Arriving:
+    """How much light reaches each pixel's surface, 255 = all; None = all of it everywhere.
+
+    :param lights: (L, H·W) uint8, of each light.
+    :param sky: (H·W,) uint8, of the environment.
+    """
+
+    lights: torch.Tensor | None = None
+    sky: torch.Tensor | None = None
+
+
+UNHINDERED = Arriving()
+
+
+@dataclass(frozen=True)
 class Frame:
     """One picture's scene, pinhole and pose, ready for visibility and shading.
 
@@ -62,12 +77,13 @@ class Frame:
     differentiable: bool
     dtype: torch.dtype
 
-    def lit(self, light_visibility: torch.Tensor | None) -> Frame:
-        """Return the frame with (L, H·W) uint8 shares of its lights; None = all of them whole."""
-        if light_visibility is None:
-            return self
+    def lit(self, arriving: Arriving) -> Frame:
+        """Return the frame with the shares of its light that arrive."""
         return replace(
-            self, illumination=replace(self.illumination, light_visibility=light_visibility)
+            self,
+            illumination=replace(
+                self.illumination, light_visibility=arriving.lights, sky_visibility=arriving.sky
+            ),
         )
 
 

@@ -12,7 +12,7 @@ import torch
 
 from diffphyscam_ros.kernels.buffers import BufferPool
 from diffphyscam_ros.render.antialias import antialias, antialias_fused, Silhouettes
-from diffphyscam_ros.render.frame import Frame
+from diffphyscam_ros.render.frame import Arriving, Frame, UNHINDERED
 from diffphyscam_ros.render.fused_antialias import antialias_with_gradient
 from diffphyscam_ros.render.fused_geometry import to_camera_fused
 from diffphyscam_ros.render.fused_gradients import shade_with_gradient
@@ -30,12 +30,10 @@ class Path(Protocol):
     def points(self) -> npt.NDArray[np.float32]:
         """Return the vertices (V, 3) in the optical frame."""
 
-    def shade(
-        self, triangles: torch.Tensor, light_visibility: torch.Tensor | None = None
-    ) -> Shaded:
+    def shade(self, triangles: torch.Tensor, arriving: Arriving = UNHINDERED) -> Shaded:
         """Turn triangle numbers (H·W,) into a picture.
 
-        :param light_visibility: (L, H·W) uint8 share of each light, or None: no shadows.
+        :param arriving: shares of the light.
         """
 
     def smooth(self, color: torch.Tensor, silhouettes: Silhouettes) -> torch.Tensor:
@@ -58,11 +56,9 @@ class KernelPath:
         """See :class:`Path`."""
         return self._points
 
-    def shade(
-        self, triangles: torch.Tensor, light_visibility: torch.Tensor | None = None
-    ) -> Shaded:
+    def shade(self, triangles: torch.Tensor, arriving: Arriving = UNHINDERED) -> Shaded:
         """See :class:`Path`."""
-        frame = self._frame.lit(light_visibility)
+        frame = self._frame.lit(arriving)
         return shade_fused(triangles, frame, self._points, self._buffers)
 
     def smooth(self, color: torch.Tensor, silhouettes: Silhouettes) -> torch.Tensor:
@@ -100,11 +96,9 @@ class GradientPath:
         """See :class:`Path`."""
         return self._camera.detach().numpy()
 
-    def shade(
-        self, triangles: torch.Tensor, light_visibility: torch.Tensor | None = None
-    ) -> Shaded:
+    def shade(self, triangles: torch.Tensor, arriving: Arriving = UNHINDERED) -> Shaded:
         """See :class:`Path`."""
-        frame = self._frame.lit(light_visibility)
+        frame = self._frame.lit(arriving)
         return shade_with_gradient(triangles, frame, self._camera, self._buffers, self._tables)
 
     def smooth(self, color: torch.Tensor, silhouettes: Silhouettes) -> torch.Tensor:
@@ -142,11 +136,9 @@ class TorchPath:
         """See :class:`Path`."""
         return self._camera.detach().cpu().float().numpy()
 
-    def shade(
-        self, triangles: torch.Tensor, light_visibility: torch.Tensor | None = None
-    ) -> Shaded:
+    def shade(self, triangles: torch.Tensor, arriving: Arriving = UNHINDERED) -> Shaded:
         """See :class:`Path`."""
-        frame = self._frame.lit(light_visibility)
+        frame = self._frame.lit(arriving)
         return shade(
             triangles,
             frame.view.width,

@@ -19,10 +19,10 @@ from diffphyscam_ros.render.frame import Frame, FramePacker
 from diffphyscam_ros.render.geometry import on_cpu
 from diffphyscam_ros.render.gradient_tables import GradientTables
 from diffphyscam_ros.render.layers import stack_layers, stack_layers_fused
+from diffphyscam_ros.render.occlusion import Occlusion
 from diffphyscam_ros.render.paths import GradientPath, KernelPath, Path, TorchPath
 from diffphyscam_ros.render.radiance import Radiance
 from diffphyscam_ros.render.shading import Shaded
-from diffphyscam_ros.render.shadows import Shadows
 from diffphyscam_ros.render.visibility import CpuVisibility, Visibility
 from diffphyscam_ros.scene.types import Scene
 
@@ -45,6 +45,8 @@ class Renderer:
     :param reference: shade in readable torch, which the CPU kernels are held to; slow.
     :param shadows: lights whose ``shadows`` are on cast them, soft ones if they have a size. No
         gradient passes through what is in shadow to what casts it.
+    :param ambient_occlusion: what stands before the environment keeps its light away. No gradient
+        passes through that either.
     :raises DeviceError: where the device asked for cannot render; it names the remedy.
 
     >>> import torch
@@ -62,6 +64,7 @@ class Renderer:
         near: float = 1e-3,
         reference: bool = False,
         shadows: bool = True,
+        ambient_occlusion: bool = False,
     ) -> None:
         """See the class."""
         if not 0.0 < near < np.inf:
@@ -70,6 +73,7 @@ class Renderer:
         self.near = near
         self.reference = reference
         self.shadows = shadows
+        self.ambient_occlusion = ambient_occlusion
         self.device, self.device_reason = choose_device(device)
         self._cpu_visibility = CpuVisibility()
         self._visibility: Visibility = self._cpu_visibility
@@ -77,7 +81,7 @@ class Renderer:
             self._visibility = CudaVisibility(self.device)
         self._buffers = BufferPool(KEPT_BUFFERS)
         self._tables = GradientTables()
-        self._shadows = Shadows()
+        self._occlusion = Occlusion()
         self._packer = FramePacker(self.device)
 
     def __call__(
@@ -135,11 +139,12 @@ class Renderer:
 
     def _shade(self, scene: Scene, frame: Frame, path: Path, triangles: torch.Tensor) -> Shaded:
         """Shade what is seen at each pixel."""
-        visibility = None
-        if self.shadows:
-            points = path.points()
-            visibility = self._shadows.light_visibility(scene, frame, triangles, points)
-        return path.shade(triangles, visibility)
+        if not (self.shadows or self.ambient_occlusion):
+            return path.shade(triangles)
+        arriving = self._occlusion.arriving(
+            scene, frame, triangles, path.points(), self.shadows, self.ambient_occlusion
+        )
+        return path.shade(triangles, arriving)
 
     def _draw_layers(self, scene: Scene, frame: Frame) -> tuple[Radiance, torch.Tensor, Path]:
         """Draw a frame through which one sees, and return the triangles that stand for it.
