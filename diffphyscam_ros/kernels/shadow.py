@@ -95,7 +95,8 @@ def find_shadows(triangles, width, height, pinhole, lights, order, casters, visi
         tree of instances in the optical frame: nodes (float32, flat), children (int32), reach
         (4,); instances (I, 2) int64 rows (root, first face), matrices (I, 3, 4) float64 to the
         optical frame, reaches (I, 4) of ``shadow_shaft.carry_planes``; nodes and children of all
-        meshes' trees, one after the other, see ``shadow_tree.build_tree``.
+        meshes' trees, one after the other, see ``shadow_tree.build_tree``; and the four
+        tables of :func:`diffphyscam_ros.render.panes.pack_panes`.
     :param visibility: (L, H·W) uint8, out.
     """
     faces, camera = casters[0], casters[1]

@@ -42,7 +42,8 @@ def shadow_planes(volume, ax, ay, az, bx, by, bz, cx, cy, cz, lx, ly, lz, near, 
     :param ax, …, cz: corners, and ``lx, ly, lz`` the light as in ``shadow_shaft.enclose``,
         relative to the tile's origin, float64.
     :param close: metres behind the triangle that are not in its shadow yet.
-    :returns: whether it has a shadow at all: none is cast edge on.
+    :returns: 0 where it has no shadow: none is cast edge on; −1 where the volume's planes, through
+        the edges ab, bc, ca, have b and c swapped; else 1.
     """
     ux, uy, uz, vx, vy, vz = bx - ax, by - ay, bz - az, cx - ax, cy - ay, cz - az
     nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
@@ -51,7 +52,7 @@ def shadow_planes(volume, ax, ay, az, bx, by, bz, cx, cy, cz, lx, ly, lz, near, 
     else:
         height = nx * lx + ny * ly + nz * lz
     if height == 0.0:
-        return False
+        return 0
     if height < 0.0:
         bx, by, bz, cx, cy, cz = cx, cy, cz, bx, by, bz
         nx, ny, nz = -nx, -ny, -nz
@@ -64,7 +65,7 @@ def shadow_planes(volume, ax, ay, az, bx, by, bz, cx, cy, cz, lx, ly, lz, near, 
     volume[8], volume[9], volume[10], volume[11] = g
     volume[12], volume[13], volume[14] = -nx, -ny, -nz
     volume[15] = nx * ax + ny * ay + nz * az - close * length
-    return True
+    return -1 if height < 0.0 else 1
 
 
 @kernel(fastmath={'contract'})

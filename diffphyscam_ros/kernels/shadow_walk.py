@@ -7,6 +7,7 @@ import numpy as np
 
 from diffphyscam_ros.kernels.runtime import kernel
 from diffphyscam_ros.kernels.shadow_cast import darken, shadow_planes
+from diffphyscam_ros.kernels.shadow_mask import darken_through, PANE_WIDTH
 from diffphyscam_ros.kernels.shadow_shaft import carry_planes, look
 from diffphyscam_ros.kernels.shadow_tree import EMPTY, WIDTH
 
@@ -29,7 +30,8 @@ def cast_shadows(s, planes, work, light, origin, close, casters):
     lx, ly, lz, near = light
     ox, oy, oz = origin
     faces, camera, top_nodes, top_children, top_reach = casters[:5]
-    instances, matrices, reaches, nodes, children = casters[5:]
+    instances, matrices, reaches, nodes, children = casters[5:10]
+    textures, alphas, uvs, atlas = casters[10:]
     carry_planes(planes, straight, ox, oy, oz, top_reach, top_flat, top_sides)
     top_stack[0] = 0
     top_depth = 1
@@ -49,6 +51,7 @@ def cast_shadows(s, planes, work, light, origin, close, casters):
                 continue
             item = -2 - top_child
             root, first = instances[item, ROOT], instances[item, FIRST_FACE]
+            solid = textures[item, PANE_WIDTH] == 0
             carry_planes(planes, matrices[item], ox, oy, oz, reaches[item], flat, sides)
             stack[0] = root
             depth = 1
@@ -72,11 +75,21 @@ def cast_shadows(s, planes, work, light, origin, close, casters):
                     a = np.uint32(faces[face, 0])
                     b = np.uint32(faces[face, 1])
                     c = np.uint32(faces[face, 2])
-                    if shadow_planes(
+                    turned = shadow_planes(
                         volume,
                         camera[a, 0] - ox, camera[a, 1] - oy, camera[a, 2] - oz,
                         camera[b, 0] - ox, camera[b, 1] - oy, camera[b, 2] - oz,
                         camera[c, 0] - ox, camera[c, 1] - oy, camera[c, 2] - oz,
                         lx, ly, lz, near, close,
-                    ) and darken(s, volume) == 0:  # fmt: skip
+                    )  # fmt: skip
+                    if turned == 0:
+                        continue
+                    if solid:
+                        lit = darken(s, volume)
+                    else:
+                        if turned < 0:
+                            b, c = c, b
+                        pane, alpha = textures[item], alphas[item]
+                        lit = darken_through(s, volume, a, b, c, pane, alpha, uvs, atlas)
+                    if lit == 0:
                         return

@@ -14,10 +14,8 @@ import torch
 from diffphyscam_ros.kernels.shadow_tree import build_tree, MOST_ITEMS, triangle_boxes, WIDTH
 from diffphyscam_ros.render.cache import version
 from diffphyscam_ros.render.frame import Frame
-from diffphyscam_ros.scene.types import Material, Mesh, Scene
-
-SOLID = 0.5
-"""Alpha from which a blended material casts a shadow, that of the whole triangle."""
+from diffphyscam_ros.render.panes import casts_nothing, pack_panes
+from diffphyscam_ros.scene.types import Mesh, Scene
 
 
 @dataclass(frozen=True)
@@ -65,12 +63,6 @@ def tree_of_mesh(mesh: Mesh) -> Tree:
     return tree_of_boxes(boxes)
 
 
-def _lets_light_through(material: Material) -> bool:
-    return (
-        material.alpha_mode == 'blend' and float(torch.as_tensor(material.alpha).detach()) < SOLID
-    )
-
-
 class MeshTrees:
     """Keeps the trees of meshes as long as these live, unchanged."""
 
@@ -114,15 +106,14 @@ class CasterPacker:
     ) -> tuple[npt.NDArray[Any], ...]:
         """Return the argument ``casters`` of :func:`diffphyscam_ros.kernels.shadow.find_shadows`.
 
-        Masked materials cast the shadow of the whole triangle, blended ones too where their
-        alpha factor is at least ``SOLID``, and none below.
+        Of masked and blended materials those parts cast a shadow that ``render/panes.py`` says.
 
         :param camera: (V, 3) vertices in the optical frame.
         """
         instances, boxes, nodes, children = self.scenery(scene)
         matrices = np.ascontiguousarray(frame.mesh_to_camera.detach()[:, :3].numpy())
         here = _boxes_in_camera(boxes, matrices)
-        here[[_lets_light_through(instance.material) for instance in scene.instances]] = np.nan
+        here[casts_nothing(scene)] = np.nan
         top = tree_of_boxes(here.astype(np.float32))
         reaches = np.concatenate(
             [
@@ -143,6 +134,7 @@ class CasterPacker:
             reaches,
             nodes,
             children,
+            *pack_panes(scene, frame),
         )
 
     def scenery(self, scene: Scene) -> tuple[Any, ...]:
