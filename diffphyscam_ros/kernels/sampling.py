@@ -1,10 +1,10 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
 """Looking up textures and lat-long environments for a block of pixels.
 
-Equal to ``render/textures.py`` and ``scene/environment.py``. Which texels and with what weights
-is worked out for the whole block at once (it vectorizes); the loads follow. Coordinates may be
-garbage (NaN from broken meshes): numbers of texels are clamped as integers, so nothing outside the
-arrays is ever read.
+Equal to ``render/textures.py``, where the filter is explained, and ``scene/environment.py``.
+Which texels and with what weights is worked out for the whole block at once (it vectorizes); the
+loads follow. Coordinates may be garbage (NaN from broken meshes): numbers of texels are clamped as
+integers, so nothing outside the arrays is ever read.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ from diffphyscam_ros.kernels.scratch import (
     SHARE_B,
     SHARE_C,
     SHARE_D,
+    STEP_U,
+    STEP_V,
+    STRETCH,
     TEXEL_A,
     TEXEL_B,
     TEXEL_G,
@@ -54,6 +57,8 @@ PI = np.float32(math.pi)
 INVERSE_PI = np.float32(1.0 / math.pi)
 INVERSE_TWO_PI = np.float32(0.5 / math.pi)
 TINY = np.float32(1e-20)
+FAR = np.float32(1e6)  # texels from a pixel to the next; more would overflow when squared
+MOST_STRETCH = 8  # longest footprint by its width, and the most taps on either side
 
 # atan(t) = t·P(t²) on [0, 1] to 8e-8 rad, a least-squares fit at Chebyshev nodes.
 _A0 = np.float32(0.9999999530549982)
@@ -119,26 +124,61 @@ def _clamp(x, low, high):
     return np.int32(min(max(np.int32(x), np.int32(low)), np.int32(high)))
 
 
+@kernel(fastmath=True, inline=True)
+def _within(x):
+    """Return a change of texture coordinates that can be squared."""
+    return min(max(x, -FAR), FAR)
+
+
 @kernel(fastmath=True)
-def choose_levels(s, n):
-    """Fill LEVEL and SHARE from the footprint of a pixel; WIDTH and HEIGHT are the finest's."""
+def choose_levels(s, n, count):
+    """Fill LEVEL, SHARE, STEP and STRETCH from a pixel's footprint; the size is the finest's.
+
+    :returns: how many taps the longest row of the first ``count`` pixels has on either side.
+    """
+    longest = ONE
     for i in range(BLOCK):
         width, height = np.float32(n[WIDTH + i]), np.float32(n[HEIGHT + i])
-        ux, vx = s[U_ACROSS + i] * width, s[V_ACROSS + i] * height
-        uy, vy = s[U_DOWN + i] * width, s[V_DOWN + i] * height
-        footprint = max(max(ux * ux + vx * vx, uy * uy + vy * vy), ONE)
-        detail = min(HALF * binary_logarithm(footprint), np.float32(n[LAST_LEVEL + i]))
+        ux, vx = _within(s[U_ACROSS + i] * width), _within(s[V_ACROSS + i] * height)
+        uy, vy = _within(s[U_DOWN + i] * width), _within(s[V_DOWN + i] * height)
+        # The footprint is an ellipse: its axes are the singular values of these two columns.
+        uu, uv, vv = ux * ux + uy * uy, ux * vx + uy * vy, vx * vx + vy * vy
+        area, half = ux * vy - uy * vx, HALF * (uu - vv)
+        root = math.sqrt(half * half + uv * uv)
+        long = HALF * (uu + vv) + root
+        least = long * np.float32(1.0 / (MOST_STRETCH * MOST_STRETCH))
+        short = max(max(area * area / max(long, TINY), least), ONE)
+        last = np.float32(n[LAST_LEVEL + i])
+        detail = min(HALF * binary_logarithm(short), last)
         level = _clamp(np.int32(detail), 0, n[LAST_LEVEL + i])
         n[LEVEL + i] = level
         s[SHARE + i] = detail - np.float32(level)
+        stretch = math.sqrt(max(long / short - TWO, ONE))
+        # The coarsest level is of one colour.
+        stretch = ONE if detail >= last else stretch
+        s[STRETCH + i] = stretch
+        x = root + half if half >= ZERO else uv
+        y = uv if half >= ZERO else root - half
+        step = math.sqrt(short / max(x * x + y * y, TINY))
+        s[STEP_U + i], s[STEP_V + i] = x * step / width, y * step / height
+    for i in range(count):
+        longest = max(longest, s[STRETCH + i])
+    return _clamp(np.int32(HALF * (longest + ONE) - np.float32(1e-6)), 0, MOST_STRETCH // 2)
+
+
+@kernel(fastmath=True, inline=True)
+def share_of_tap(stretch, tap):
+    """Return the weight of one tap of a row: the part of it that lies in its cell of one step."""
+    inside = min(max(HALF * stretch - abs(tap) + HALF, ZERO), ONE)
+    return (ONE if tap == ZERO else inside) / stretch
 
 
 @kernel(fastmath=True)
-def place_texels(s, n):
-    """Fill PLACE and their SHARE: the four texels around (U, V) of one repeating level."""
+def place_texels(s, n, tap):
+    """Fill PLACE and their SHARE: four texels of one repeating level, around (U, V) + tap·STEP."""
     for i in range(BLOCK):
         width, height = n[WIDTH + i], n[HEIGHT + i]
-        u, v = s[U + i], s[V + i]
+        u, v = s[U + i] + tap * s[STEP_U + i], s[V + i] + tap * s[STEP_V + i]
         x = (u - floor(u)) * np.float32(width) - HALF
         y = (v - floor(v)) * np.float32(height) - HALF
         left, top = floor(x), floor(y)
@@ -198,8 +238,51 @@ def _mix_texels(s, n, count, atlas):
 
 
 @kernel(fastmath=True)
+def _add_texels(s, n, count, atlas, step, tap):
+    """Add to TEXEL the share of one tap in one of two levels."""
+    for i in range(count):
+        weight = s[SHARE + i] if step == 1 else ONE - s[SHARE + i]
+        weight *= share_of_tap(s[STRETCH + i], tap)
+        if weight == ZERO:
+            continue
+        a, b = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
+        c, d = np.uint32(n[PLACE_C + i]), np.uint32(n[PLACE_D + i])
+        wa, wb = weight * s[SHARE_A + i], weight * s[SHARE_B + i]
+        wc, wd = weight * s[SHARE_C + i], weight * s[SHARE_D + i]
+        s[TEXEL_R + i] += wa * atlas[a, 0] + wb * atlas[b, 0] + wc * atlas[c, 0] + wd * atlas[d, 0]
+        s[TEXEL_G + i] += wa * atlas[a, 1] + wb * atlas[b, 1] + wc * atlas[c, 1] + wd * atlas[d, 1]
+        s[TEXEL_B + i] += wa * atlas[a, 2] + wb * atlas[b, 2] + wc * atlas[c, 2] + wd * atlas[d, 2]
+        s[TEXEL_A + i] += wa * atlas[a, 3] + wb * atlas[b, 3] + wc * atlas[c, 3] + wd * atlas[d, 3]
+
+
+@kernel(fastmath=True)
+def find_textures(s, n, count, flags, column, items, levels, counts):
+    """Choose the levels of each pixel's texture; return the taps on either side."""
+    for i in range(count):
+        texture = np.uint32(max(flags[np.uint32(n[items + i]), column], 0))
+        n[WIDTH + i] = levels[texture, 0, 1]
+        n[HEIGHT + i] = levels[texture, 0, 2]
+        n[LAST_LEVEL + i] = counts[texture] - 1
+    return choose_levels(s, n, count)
+
+
+@kernel(fastmath=True)
+def open_level(s, n, count, flags, column, items, levels, step):
+    """Fill OFFSET, WIDTH and HEIGHT for one of two levels; return whether a second is used."""
+    mixed = False
+    for i in range(count):
+        texture = np.uint32(max(flags[np.uint32(n[items + i]), column], 0))
+        level = np.uint32(min(n[LEVEL + i] + step, n[LAST_LEVEL + i]))
+        n[OFFSET + i] = levels[texture, level, 0]
+        n[WIDTH + i] = levels[texture, level, 1]
+        n[HEIGHT + i] = levels[texture, level, 2]
+        mixed = mixed or s[SHARE + i] > ZERO
+    return mixed
+
+
+@kernel(fastmath=True)
 def sample_textures(s, n, count, flags, column, items, atlas, levels, counts):
-    """Fill TEXEL with the trilinear colour of each pixel's texture.
+    """Fill TEXEL with the filtered colour of each pixel's texture.
 
     Reads U, V and their changes. Pixels without a texture in this column get any colour.
 
@@ -208,26 +291,23 @@ def sample_textures(s, n, count, flags, column, items, atlas, levels, counts):
     :param levels: (T, L, 3) int32: offset, width, height of each level, the finest first.
     :param counts: (T,) int32, levels in use.
     """
-    for i in range(count):
-        texture = np.uint32(max(flags[np.uint32(n[items + i]), column], 0))
-        n[WIDTH + i] = levels[texture, 0, 1]
-        n[HEIGHT + i] = levels[texture, 0, 2]
-        n[LAST_LEVEL + i] = counts[texture] - 1
-    choose_levels(s, n)
-    mixed = False
+    reach = find_textures(s, n, count, flags, column, items, levels, counts)
+    if reach > 0:
+        for i in range(BLOCK):
+            s[TEXEL_R + i] = s[TEXEL_G + i] = s[TEXEL_B + i] = s[TEXEL_A + i] = ZERO
     for step in range(2):
-        for i in range(count):
-            texture = np.uint32(max(flags[np.uint32(n[items + i]), column], 0))
-            level = np.uint32(min(n[LEVEL + i] + step, n[LAST_LEVEL + i]))
-            n[OFFSET + i] = levels[texture, level, 0]
-            n[WIDTH + i] = levels[texture, level, 1]
-            n[HEIGHT + i] = levels[texture, level, 2]
-            mixed = mixed or s[SHARE + i] > ZERO
-        place_texels(s, n)
+        mixed = open_level(s, n, count, flags, column, items, levels, step)
+        if step == 1 and not mixed:
+            break
+        if reach > 0:
+            for number in range(2 * reach + 1):
+                tap = np.float32(number - reach)
+                place_texels(s, n, tap)
+                _add_texels(s, n, count, atlas, step, tap)
+            continue
+        place_texels(s, n, ZERO)
         if step == 0:
             _fetch_texels(s, n, count, atlas)
-            if not mixed:
-                break
         else:
             _mix_texels(s, n, count, atlas)
 

@@ -1,7 +1,7 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
 """The adjoint of looking up textures (``kernels/sampling.py``): to texels and coordinates.
 
-As in torch, the level of detail carries no gradient.
+As in torch, neither the level of detail nor the taps' places about a pixel carry a gradient.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
 )
 from diffphyscam_ros.kernels.bands import touch
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import choose_levels, ONE, place_texels, ZERO
+from diffphyscam_ros.kernels.sampling import (
+    find_textures,
+    ONE,
+    open_level,
+    place_texels,
+    share_of_tap,
+    ZERO,
+)
 from diffphyscam_ros.kernels.scratch import (
     HEIGHT,
     ITEM,
-    LAST_LEVEL,
-    LEVEL,
-    OFFSET,
     PLACE_A,
     PLACE_B,
     PLACE_C,
@@ -34,17 +38,19 @@ from diffphyscam_ros.kernels.scratch import (
     SHARE_B,
     SHARE_C,
     SHARE_D,
+    STRETCH,
     WIDTH,
 )
 
 
 @kernel(fastmath=True)
-def _to_texels(s, n, count, flags, column, step, band, to_atlas, atlas_flags):
-    """Add to the four texels of one level what TO_TEXEL says."""
+def _to_texels(s, n, count, flags, column, step, tap, band, to_atlas, atlas_flags):
+    """Add to the four texels of one tap in one level what TO_TEXEL says."""
     for i in range(count):
         if flags[np.uint32(n[ITEM + i]), column] < 0:
             continue
         share = s[SHARE + i] if step == 1 else ONE - s[SHARE + i]
+        share *= share_of_tap(s[STRETCH + i], tap)
         if share == ZERO:
             continue
         r, g = share * s[TO_TEXEL_R + i], share * s[TO_TEXEL_G + i]
@@ -60,12 +66,13 @@ def _to_texels(s, n, count, flags, column, step, band, to_atlas, atlas_flags):
 
 
 @kernel(fastmath=True)
-def _to_coordinates(s, n, count, flags, column, step, atlas):
-    """Add to TO_U and TO_V what the slopes of one level say."""
+def _to_coordinates(s, n, count, flags, column, step, tap, atlas):
+    """Add to TO_U and TO_V what the slopes of one level at one tap say."""
     for i in range(count):
         if flags[np.uint32(n[ITEM + i]), column] < 0:
             continue
         share = s[SHARE + i] if step == 1 else ONE - s[SHARE + i]
+        share *= share_of_tap(s[STRETCH + i], tap)
         if share == ZERO:
             continue
         a, b = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
@@ -99,7 +106,7 @@ def sample_textures_adjoint(
     wants_atlas,
     wants_uv,
 ):
-    """Carry TO_TEXEL back through the trilinear look-up of one kind of texture.
+    """Carry TO_TEXEL back through the filtered look-up of one kind of texture.
 
     Reads U, V and their changes; adds to TO_U and TO_V where ``wants_uv``. Pixels without a
     texture of this kind give nothing.
@@ -108,25 +115,14 @@ def sample_textures_adjoint(
     :param to_atlas: (bands, N, 4) float32 and its ``atlas_flags``, added to at ``band`` where
         ``wants_atlas``.
     """
-    for i in range(count):
-        texture = np.uint32(max(flags[np.uint32(n[ITEM + i]), column], 0))
-        n[WIDTH + i] = levels[texture, 0, 1]
-        n[HEIGHT + i] = levels[texture, 0, 2]
-        n[LAST_LEVEL + i] = counts[texture] - 1
-    choose_levels(s, n)
-    mixed = False
+    reach = find_textures(s, n, count, flags, column, ITEM, levels, counts)
     for step in range(2):
-        for i in range(count):
-            texture = np.uint32(max(flags[np.uint32(n[ITEM + i]), column], 0))
-            level = np.uint32(min(n[LEVEL + i] + step, n[LAST_LEVEL + i]))
-            n[OFFSET + i] = levels[texture, level, 0]
-            n[WIDTH + i] = levels[texture, level, 1]
-            n[HEIGHT + i] = levels[texture, level, 2]
-            mixed = mixed or s[SHARE + i] > ZERO
-        place_texels(s, n)
-        if wants_atlas:
-            _to_texels(s, n, count, flags, column, step, band, to_atlas, atlas_flags)
-        if wants_uv:
-            _to_coordinates(s, n, count, flags, column, step, atlas)
-        if not mixed:
+        if not open_level(s, n, count, flags, column, ITEM, levels, step) and step == 1:
             break
+        for number in range(2 * reach + 1):
+            tap = np.float32(number - reach)
+            place_texels(s, n, tap)
+            if wants_atlas:
+                _to_texels(s, n, count, flags, column, step, tap, band, to_atlas, atlas_flags)
+            if wants_uv:
+                _to_coordinates(s, n, count, flags, column, step, tap, atlas)

@@ -39,7 +39,9 @@ SEEN = 62 * BLOCK  # share of the environment that reaches the point
 LIT = 63 * BLOCK  # share of the light at hand that reaches it
 LEAN, POSITION = 64 * BLOCK, 65 * BLOCK  # of the lobe that mirrors the environment
 IRRADIANCE = 66 * BLOCK  # 31 numbers for each colour, not by the pixel
-FLOATS = 67 * BLOCK
+STEP_U, STEP_V = 67 * BLOCK, 68 * BLOCK  # from one tap of a texture to the next
+STRETCH = 69 * BLOCK  # length of the row of taps, in steps
+FLOATS = 70 * BLOCK
 
 PIXEL, TRIANGLE, ITEM = 0 * BLOCK, 1 * BLOCK, 2 * BLOCK
 CORNER_A, CORNER_B, CORNER_C = 3 * BLOCK, 4 * BLOCK, 5 * BLOCK  # numbers of vertices
