@@ -101,7 +101,7 @@ def spread(views: Sequence[BoardView], most: int) -> list[BoardView]:
     if len(views) <= most:
         return list(views)
     pieces = np.array_split(np.arange(len(views)), most)
-    return [max((views[i] for i in piece), key=_extent) for piece in pieces]
+    return [max((views[int(i)] for i in piece), key=_extent) for piece in pieces]
 
 
 def _extent(view: BoardView) -> float:
