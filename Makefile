@@ -37,7 +37,7 @@ demo: $(VENV)/.built ## run the camera in a small world and write pictures, a vi
 	$(ACTIVATE) && python -m diffphyscam_ros demo $(ARGS)
 
 test: $(VENV)/.built ## run all tests; ARGS='test/camera -k noise' runs some
-	$(ACTIVATE) && python -m pytest $(ARGS)
+	$(ACTIVATE) && python -m pytest -n 2 --dist loadfile $(ARGS)
 
 bench: $(VENV)/.built ## measure times
 	$(ACTIVATE) && python -m diffphyscam_ros bench $(ARGS)
