@@ -76,3 +76,18 @@ def summary(found: Calibration) -> str:
             lines.append(f'  not estimated: {", ".join(names)}')
             lines += [] if reason in result.messages else [f'  {"":<24} {reason}']
     return '\n'.join(lines)
+
+
+def untouched(found: Calibration) -> str:
+    """Return a line on the stages of which nothing was estimated, or ''."""
+    stages = [
+        result.stage
+        for result in found.results
+        if result.estimates and all(item.value is None for item in result.estimates)
+    ]
+    if not stages or not found.estimated:
+        return ''
+    return (
+        f'nothing was estimated of {", ".join(stages)}: the camera keeps what it had there. '
+        'report.html says why and what to record; --require STAGE makes that fail'
+    )

@@ -33,6 +33,15 @@ PASSED, BELOW_THRESHOLD, BAD_INPUT, NOTHING_ESTIMABLE = 0, 1, 2, 3
 NEED_EXPOSURES = ('flat', 'dark', 'sweep')
 """Roles of frames that automatic exposure spoils."""
 
+PROMISES = {
+    'intrinsics': (('intrinsics',), ('board',)),
+    'response': (('response',), ('sweep',)),
+    'noise': (('photon noise', 'read noise'), ('flat', 'dark')),
+    'vignetting': (('vignetting',), ('flat',)),
+    'defocus': (('defocus',), ('focus',)),
+}
+"""Of each stage: the groups of the audit that speak of it, and the roles filmed for it."""
+
 BY_CONVENTION = ('aggregator_gain',)
 """Parameters that no recording shows: they are weak however good it is."""
 
@@ -223,7 +232,25 @@ def _below(found: Calibration) -> tuple[str, ...]:
             'with --accept-weak'
         )
     done = {r.stage for r in found.results if any(e.value is not None for e in r.estimates)}
+    if not limits.weak:
+        why += [
+            f'{stage} was filmed and could not be estimated: {reason} (or accept it with '
+            '--accept-weak)'
+            for stage, reason in _broken_promises(found, done)
+        ]
     for stage in limits.require:
         if stage not in done:
             why.append(f'{stage} is required (--require) and was not estimated')
     return tuple(why)
+
+
+def _broken_promises(found: Calibration, done: set[str]) -> list[tuple[str, str]]:
+    """Return the stages that the audit promised and that gave nothing, and why."""
+    promised = {item.group for item in found.audit.abilities if item.verdict == 'yes'}
+    return [
+        (result.stage, '; '.join(result.messages) or 'the report says why')
+        for result in found.results
+        if result.stage not in done
+        for groups, roles in [PROMISES.get(result.stage, ((), ()))]
+        if promised & {*groups} and any(found.audit.roles.get(role) for role in roles)
+    ]

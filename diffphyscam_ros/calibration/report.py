@@ -12,7 +12,7 @@ from diffphyscam_ros.calibration.pipeline import Calibration
 from diffphyscam_ros.calibration.report_data import OUTCOMES
 from diffphyscam_ros.calibration.report_figures import drawings
 from diffphyscam_ros.calibration.report_style import Drawing, STYLE
-from diffphyscam_ros.calibration.report_text import number_with_std, value_parts
+from diffphyscam_ros.calibration.report_text import number_with_std, unit_text, value_parts
 from diffphyscam_ros.calibration.types import Estimate, StageResult
 from diffphyscam_ros.camera.sensor_model import PARAMETERS
 
@@ -107,7 +107,7 @@ def _cards(found: Calibration) -> str:
     for item in found.estimated:
         if item.name in ('defocus_gain', 'vignetting_gain', 'read_noise', 'full_well'):
             number, _, rest = value_parts(item)[0].partition(' ± ')
-            unit = '' if item.unit == '1' else item.unit
+            unit = '' if item.unit == '1' else unit_text(item.unit)
             note = f'± {rest} {unit}' if rest else unit
             cards.append((item.name.replace('_', ' '), number, note))
     rows = ''.join(
@@ -132,8 +132,10 @@ def _value_cell(item: Estimate) -> str:
         number, sign, std = text.partition(' ± ')
         rest = f' <span class="std">± {escape(std)}</span>' if sign else ''
         lines.append(escape(number) + rest)
-    unit = '' if item.unit in ('', '1') or item.value is None else f' {escape(item.unit)}'
-    return '<br>'.join(lines) + unit
+    unit = (
+        '' if item.unit in ('', '1') or item.value is None else f' {escape(unit_text(item.unit))}'
+    )
+    return '<br>'.join(line + unit for line in lines)
 
 
 def _rows(items: Sequence[Estimate]) -> str:
@@ -146,7 +148,8 @@ def _rows(items: Sequence[Estimate]) -> str:
         rows.append(
             f'<tr><td class="name">{escape(item.name)}<div class="about">'
             f'{escape(_about(item.name))}</div></td><td class="value">{_value_cell(item)}</td>'
-            f'<td>{_chip(item.verdict)}</td><td>{escape(reason)}</td></tr>'
+            f'<td class="verdict-cell">{_chip(item.verdict)}</td>'
+            f'<td class="why">{escape(reason)}</td></tr>'
         )
     refused: dict[str, list[str]] = {}
     for item in items:
@@ -154,14 +157,19 @@ def _rows(items: Sequence[Estimate]) -> str:
             refused.setdefault(item.reason, []).append(item.name)
     for reason, names in refused.items():
         rows.append(
-            f'<tr><td class="name several" colspan="2">{escape(", ".join(names))}</td>'
-            f'<td>{_chip("not estimated")}</td><td>{escape(_sentence(reason))}</td></tr>'
+            f'<tr><td class="name" colspan="2">{escape(", ".join(names))}</td>'
+            f'<td class="verdict-cell">{_chip("not estimated")}</td>'
+            f'<td class="why">{escape(_sentence(reason))}</td></tr>'
         )
     return ''.join(rows)
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ('' if text.endswith('.') else '.')
+    """Return a text with a capital and a full stop; names of parameters stay as they are."""
+    first = text.split(maxsplit=1)[0] if text else ''
+    name = '_' in first or any(letter.isdigit() for letter in first)
+    start = text if name else text[:1].upper() + text[1:]
+    return start + ('' if text.endswith('.') else '.')
 
 
 def _parameters(found: Calibration) -> str:
@@ -169,7 +177,7 @@ def _parameters(found: Calibration) -> str:
     rest = [name for name in PARAMETERS if name not in held]
     given = ', '.join(f'<code>{name}</code>' for name in rest)
     return (
-        '<h2 id="parameters">Parameters</h2>\n<div class="scroll"><table><thead><tr>'
+        '<h2 id="parameters">Parameters</h2>\n<div class="scroll"><table class="stack"><thead><tr>'
         '<th>Parameter</th><th>Value ± 1 std</th><th>Verdict</th><th>Why</th></tr></thead>'
         f'<tbody>{_rows(list(held.values()))}</tbody></table></div>\n'
         f'<details><summary>{len(rest)} parameters are not part of this calibration</summary>'
@@ -250,10 +258,11 @@ def _recording(found: Calibration) -> str:
         for bag in found.bags
     )
     able = ''.join(
-        f'<tr><td class="name">{escape(item.group)}</td><td>{_chip(item.verdict)}</td>'
-        f'<td>{escape(_sentence(item.reason))}{" " if item.remedy else ""}'
-        f'{escape(_sentence(item.remedy) if item.remedy else "")}</td></tr>'
+        f'<tr><td class="name">{escape(item.group)}</td>'
+        f'<td class="verdict-cell">{_chip(item.verdict)}</td>'
+        f'<td class="why">{escape(" ".join(map(_sentence, filter(None, why))))}</td></tr>'
         for item in found.audit.abilities
+        for why in [(item.reason, item.remedy)]
     )
     audited = found.audit
     facts = (
@@ -273,8 +282,9 @@ def _recording(found: Calibration) -> str:
         '<th>Bag</th><th class="number">Frames</th><th>Filmed for</th><th>SHA-256</th></tr>'
         f'</thead><tbody>{bags}</tbody></table></div>\n{_messages(found.messages)}'
         f'<h3>What was found in it</h3><table><tbody>{table}</tbody></table>\n'
-        '<h3>What it allows</h3><div class="scroll"><table><thead><tr><th>Parameters</th>'
-        f'<th>Possible</th><th>Why, and what to film</th></tr></thead><tbody>{able}</tbody>'
+        '<h3>What it allows</h3><div class="scroll"><table class="stack"><thead><tr>'
+        '<th>Parameters</th><th>Possible</th><th>Why, and what to film</th></tr></thead>'
+        f'<tbody>{able}</tbody>'
         '</table></div>\n<details><summary>The whole audit</summary><pre class="mono scroll">'
         f'{escape(audited.text())}</pre></details>'
     )

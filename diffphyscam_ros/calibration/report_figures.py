@@ -149,10 +149,10 @@ def correlation_matrix(names: tuple[str, ...], matrix: list[list[float]]) -> Dra
         axes.tick_params(length=0)
         if len(names) <= 12:
             for row, column in np.ndindex(values.shape):
-                dark = abs(values[row, column]) > 0.6
+                dark = abs(values[row, column]) > 0.55
                 axes.text(column, row, f'{values[row, column]:.1f}'.replace('-0.0', '0.0'),
                           ha='center', va='center', fontsize=6.5,
-                          color='white' if dark else GREY)  # fmt: skip
+                          color='white' if dark else INK)  # fmt: skip
         axes.set_title('Correlation of the parameters')
         drawing.colorbar(shown, ax=axes, shrink=0.75, pad=0.02)
     return Drawing(

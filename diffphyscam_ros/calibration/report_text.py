@@ -34,6 +34,20 @@ def number_with_std(value: float, std: float | None) -> str:
     return f'{value:.{digits}f} ± {std:.{digits}f}'
 
 
+_UNITS = (('sqrt(e-)', '√e⁻'), ('e-', 'e⁻'), ('m2', 'm²'), ('.', '·'))
+
+
+def unit_text(unit: str) -> str:
+    """Return a unit as people write it.
+
+    >>> unit_text('e-/(lux.m2.s)')
+    'e⁻/(lux·m²·s)'
+    """
+    for plain, written in _UNITS:
+        unit = unit.replace(plain, written)
+    return unit
+
+
 def value_parts(item: Estimate) -> list[str]:
     """Return the values of an estimate as texts: one, or one for each of a short list."""
     value, std = item.value, item.std

@@ -141,7 +141,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help='threshold: rms of corners in views held out (default: %(default)s)',
     )
     result.add_argument(
-        '--accept-weak', action='store_true', help='parameters with little to go by pass too'
+        '--accept-weak',
+        action='store_true',
+        help='parameters with little to go by, and stages that give nothing, pass too',
     )
     result.add_argument(
         '--require', action='append', default=[], metavar='STAGE', help='that must succeed'
@@ -198,7 +200,7 @@ def request_of(options: argparse.Namespace) -> Any:
 def run(options: argparse.Namespace) -> int:
     """Audit, calibrate, write; return the exit code."""
     from diffphyscam_ros.calibration.exports import exported
-    from diffphyscam_ros.calibration.outputs import summary, write_outputs
+    from diffphyscam_ros.calibration.outputs import summary, untouched, write_outputs
     from diffphyscam_ros.calibration.pipeline import (
         audit_only,
         calibrate,
@@ -222,6 +224,8 @@ def run(options: argparse.Namespace) -> int:
     print('\n'.join(f'wrote {path}' for path in written))
     for reason in exported(found)[1]:
         print(f'not written: {reason}', file=sys.stderr)
+    if untouched(found):
+        print(untouched(found), file=sys.stderr)
     for reason in found.below:
         print(f'below the threshold: {reason}', file=sys.stderr)
     if found.exit_code == NOTHING_ESTIMABLE:

@@ -16,7 +16,7 @@ import rclpy
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from diffphyscam_ros.calibration.outputs import summary, write_outputs
+from diffphyscam_ros.calibration.outputs import summary, untouched, write_outputs
 from diffphyscam_ros.calibration.pipeline import (
     audit_only,
     BAD_INPUT,
@@ -94,6 +94,8 @@ class CalibrationNode(Node):
         log.info('\n' + summary(found))
         for path in write_outputs(found, Path(str(self.values['out']))):
             log.info(f'wrote {path}')
+        if untouched(found):
+            log.warning(untouched(found))
         for reason in found.below:
             log.warning(f'below the threshold: {reason}')
         if self.values['commit']:

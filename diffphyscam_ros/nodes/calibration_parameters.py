@@ -46,7 +46,7 @@ _ROWS = (
     Parameter(
         'joint', 'bool', True, '', 'Refine all that boards show together, from their pictures.'
     ),
-    Parameter('accept_weak', 'bool', False, '', 'Parameters with little to go by pass too.'),
+    Parameter('accept_weak', 'bool', False, '', 'What is weak, or gives nothing, passes.'),
     Parameter('require', 'string', '', '', 'Stages that must succeed: intrinsics,noise,...'),
     Parameter('dry_run', 'bool', False, '', 'Only look what the bags allow.'),
     Parameter(

@@ -244,3 +244,18 @@ def test_settings_that_come_late_are_named(tmp_path):
     assert done.nothing_of('noise')
     assert 'the settings come late' in done.said('noise')
     assert 'hold each longer' in done.said('noise')
+
+
+def test_a_stage_that_was_filmed_and_gives_nothing_does_not_pass(boards, tmp_path, capsys):
+    """What the audit promised is asked for; what was not filmed is only named."""
+    pictures = bags.flats(level=lambda number: 10.0 * 2 ** (max(number - 3, 0) // 8))
+    pictures = (np.tile(pixels, (2, 2)) for pixels in pictures)  # as large as the boards
+    late = bags.film(tmp_path / 'late', pictures, lambda number: 1000.0 * 2 ** (number // 8))
+    done = Done(tmp_path, boards, late, '--role', 'late=flat', *TARGET)
+    said = capsys.readouterr().err
+    assert done.code == 1 and done.nothing_of('noise')
+    assert 'below the threshold: noise was filmed and could not be estimated' in said
+    assert 'hold each longer' in said and 'response was filmed' not in said
+    assert 'nothing was estimated of ' in said and '--require STAGE' in said
+    again = Done(tmp_path / 'y', boards, late, '--role', 'late=flat', *TARGET, '--accept-weak')
+    assert again.code == 0
