@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+import sys
 
 import pytest
 import torch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(Path(__file__).parent))  # for pretend_cuda
 
 # Before anything imports rclpy, and inherited by the processes that tests start: traffic stays on
 # this machine, and test runs side by side do not meet (1 to 101 are the ids that always work).

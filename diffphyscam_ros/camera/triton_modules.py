@@ -1,5 +1,5 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Where the Triton kernels are looked for: only on CUDA, and only where Triton is installed."""
+"""Where the Triton kernels are looked for: only on CUDA, and only where Triton works."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from types import ModuleType
 
 import torch
 
+from diffphyscam_ros.kernels.triton_launch import triton_problem
+
 
 @lru_cache(maxsize=8)
 def triton_module(name: str) -> ModuleType | None:
-    """Return a module of ``kernels``, or None without Triton, which torch's GPU builds bring."""
-    try:
-        return importlib.import_module(f'diffphyscam_ros.kernels.{name}')
-    except ImportError:
+    """Return a module of ``kernels``, or None where Triton, of torch's GPU builds, cannot work."""
+    if triton_problem() is not None:
         return None
+    return importlib.import_module(f'diffphyscam_ros.kernels.{name}')
 
 
 def filters_for(x: torch.Tensor) -> ModuleType | None:

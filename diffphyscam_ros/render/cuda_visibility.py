@@ -20,26 +20,16 @@ EXACT_NUMBERS = 16777216.0
 SHIFTED_BITS = 0x4A800000
 
 
-def cuda_problem(device: torch.device) -> str | None:
-    """Return why a CUDA device cannot render here, with the remedy, or None if it can."""
-    if not torch.cuda.is_available():
-        return (
-            f'device {str(device)!r} needs an NVIDIA GPU and a torch built for CUDA, and torch '
-            "finds none: install such a torch, or use device='cpu'"
-        )
-    if device.index is not None and device.index >= torch.cuda.device_count():
-        return (
-            f'device {str(device)!r}: this machine has {torch.cuda.device_count()} GPU(s), '
-            f'numbered from 0; use a lower number'
-        )
+def nvdiffrast_problem() -> str | None:
+    """Return why nvdiffrast cannot serve here, with the remedy, or None if it can."""
     try:
         importlib.import_module('nvdiffrast.torch')
     except ImportError as error:
         return (
-            f'device {str(device)!r} needs nvdiffrast, which cannot be imported ({error}). It is '
-            'not installed with this package because its licence allows non-commercial use only: '
-            'if that suits you, install it from its repository NVlabs/nvdiffrast (pip install of '
-            "a checkout, --no-build-isolation), or use device='cpu'"
+            f'nvdiffrast cannot be imported ({error}). It is not installed with this package '
+            'because its licence allows non-commercial use only: if that suits you, install it '
+            'from its repository NVlabs/nvdiffrast (pip install of a checkout, '
+            "--no-build-isolation), else use rasterizer='triton'"
         )
     return None
 
@@ -69,9 +59,9 @@ class CudaVisibility:
     def __init__(self, device: torch.device) -> None:
         """Make a rasterizer.
 
-        :raises DeviceError: without a GPU, or without nvdiffrast.
+        :raises DeviceError: without nvdiffrast.
         """
-        problem = cuda_problem(device)
+        problem = nvdiffrast_problem()
         if problem is not None:
             raise DeviceError(problem)
         self._nvdiffrast: Any = importlib.import_module('nvdiffrast.torch')

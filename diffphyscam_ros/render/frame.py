@@ -139,7 +139,8 @@ class FramePacker:
         world = scene.environment
         keep_light = keep and not (differentiable and world and needs_grad(world.image))
         illumination = Illumination(
-            lights=pack_lights(scene.lights, here(world_to_camera)),
+            # Few numbers with many checks: on the CPU these wait for nothing.
+            lights=here(pack_lights(scene.lights, world_to_camera.to(dtype))),
             maps=self._pack_environment(scene, dtype, keep_light),
             turn=here(environment_turn(world.rotation if world else 0.0, to_world)),
             intensity=float(world.intensity) if world else 0.0,

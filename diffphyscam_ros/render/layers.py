@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from diffphyscam_ros.kernels.buffers import BufferPool
@@ -22,7 +21,7 @@ from diffphyscam_ros.render.shading import CLOSED, Shaded
 MAX_LAYERS = 8
 THINNEST = 1.0 / 1024.0  # what passes is not followed below this share
 
-Behind = Callable[[npt.NDArray[np.bool_]], torch.Tensor]
+Behind = Callable[[torch.Tensor], torch.Tensor]
 Shade = Callable[[torch.Tensor], Shaded]
 
 
@@ -67,7 +66,7 @@ def stack_layers(
         stand_in = torch.where(taken.reshape(-1), triangles, stand_in)
         if not bool(more.any()):
             break
-        triangles = behind(more.reshape(-1).cpu().numpy()).to(triangles.device)
+        triangles = behind(more.reshape(-1))
     return seen, stand_in
 
 
@@ -109,7 +108,7 @@ def stack_layers_fused(
         )
         if not through.any():
             break
-        triangles = behind(through)
+        triangles = behind(torch.from_numpy(through))
     seen = Radiance(
         color=torch.from_numpy(color).reshape(*shape, 3),
         depth=torch.from_numpy(depth).reshape(shape),

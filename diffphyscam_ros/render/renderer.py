@@ -6,15 +6,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from diffphyscam_ros.camera.intrinsics import Intrinsics
 from diffphyscam_ros.kernels.buffers import BufferPool
 from diffphyscam_ros.render.antialias import find_silhouettes
 from diffphyscam_ros.render.batches import batch_size, each_view
-from diffphyscam_ros.render.cuda_visibility import CudaVisibility
-from diffphyscam_ros.render.device import choose_device
+from diffphyscam_ros.render.device import (
+    check_rasterizer,
+    choose_device,
+    choose_rasterizer,
+    make_rasterizer,
+)
 from diffphyscam_ros.render.frame import Frame, FramePacker
 from diffphyscam_ros.render.geometry import on_cpu
 from diffphyscam_ros.render.gradient_tables import GradientTables
@@ -23,7 +26,7 @@ from diffphyscam_ros.render.occlusion import Occlusion
 from diffphyscam_ros.render.paths import GradientPath, KernelPath, Path, TorchPath
 from diffphyscam_ros.render.radiance import Radiance
 from diffphyscam_ros.render.shading import Shaded
-from diffphyscam_ros.render.visibility import CpuVisibility, Visibility
+from diffphyscam_ros.render.visibility import CpuVisibility, LayeredVisibility, Visibility
 from diffphyscam_ros.scene.types import Scene
 
 KEPT_BUFFERS = 32  # seven for each picture that somebody still holds, ten with gradients
@@ -37,8 +40,8 @@ class Renderer:
     What is returned is never written to again. Use a renderer from one thread at a time; several
     renderers may work at once.
 
-    :param device: ``'cpu'``; ``'cuda'`` or ``'cuda:N'`` (needs nvdiffrast); ``'auto'`` = CUDA
-        where it works, else the CPU, with the reason in ``device_reason``.
+    :param device: ``'cpu'``; ``'cuda'`` or ``'cuda:N'``; ``'auto'`` = CUDA where it works, else
+        the CPU, with the reason in ``device_reason``.
     :param antialias: smooth the edges of silhouettes in ``color`` (depth, normal and instance
         stay those at the pixel centres).
     :param near: metres; nothing nearer along z is seen.
@@ -47,6 +50,8 @@ class Renderer:
         gradient passes through what is in shadow to what casts it.
     :param ambient_occlusion: what stands before the environment keeps its light away. No gradient
         passes through that either.
+    :param rasterizer: on CUDA ``'triton'``, ``'nvdiffrast'``, or ``'auto'``: nvdiffrast where it
+        is installed, else Triton. The CPU has its own.
     :raises DeviceError: where the device asked for cannot render; it names the remedy.
 
     >>> import torch
@@ -65,6 +70,7 @@ class Renderer:
         reference: bool = False,
         shadows: bool = True,
         ambient_occlusion: bool = False,
+        rasterizer: str = 'auto',
     ) -> None:
         """See the class."""
         if not 0.0 < near < np.inf:
@@ -74,11 +80,14 @@ class Renderer:
         self.reference = reference
         self.shadows = shadows
         self.ambient_occlusion = ambient_occlusion
+        check_rasterizer(rasterizer)
         self.device, self.device_reason = choose_device(device)
         self._cpu_visibility = CpuVisibility()
         self._visibility: Visibility = self._cpu_visibility
         if self.device.type == 'cuda':
-            self._visibility = CudaVisibility(self.device)
+            rasterizer = choose_rasterizer(self.device, rasterizer)
+            self._visibility = make_rasterizer(self.device, rasterizer)
+            self.device_reason += f'; rasterizer: {rasterizer}'
         self._buffers = BufferPool(KEPT_BUFFERS)
         self._tables = GradientTables()
         self._occlusion = Occlusion()
@@ -149,15 +158,18 @@ class Renderer:
     def _draw_layers(self, scene: Scene, frame: Frame) -> tuple[Radiance, torch.Tensor, Path]:
         """Draw a frame through which one sees, and return the triangles that stand for it.
 
-        The CPU finds its triangles on every device.
+        The CPU finds them where the device's visibility does not know what is behind.
         """
-        visibility, geometry = self._cpu_visibility, on_cpu(frame.geometry)
+        visibility, geometry = self._visibility, frame.geometry
+        if not isinstance(visibility, LayeredVisibility):
+            visibility, geometry = self._cpu_visibility, on_cpu(geometry)
         seen_from = frame.mesh_to_camera.detach(), frame.double_sided, frame.view
         first = visibility.triangles(geometry, *seen_from, layered=True).to(self.device)
         path = self._path(frame)
 
-        def behind(through: npt.NDArray[np.bool_]) -> torch.Tensor:
-            return visibility.triangles_behind(geometry, *seen_from, through)
+        def behind(through: torch.Tensor) -> torch.Tensor:
+            asked = through.to(geometry.faces.device)
+            return visibility.triangles_behind(geometry, *seen_from, asked).to(self.device)
 
         def shade(triangles: torch.Tensor) -> Shaded:
             return self._shade(scene, frame, path, triangles)

@@ -60,10 +60,7 @@ class TritonVisibility:
         view: View,
         layered: bool = False,
     ) -> torch.Tensor:
-        """See :class:`diffphyscam_ros.render.visibility.Visibility`.
-
-        :param layered: remember what is seen, so that :meth:`triangles_behind` can follow.
-        """
+        """See :class:`diffphyscam_ros.render.visibility.LayeredVisibility`."""
         device, pixels = geometry.faces.device, view.width * view.height
         if self._keys.shape != (pixels,) or self._keys.device != device:
             self._keys = torch.zeros(pixels, dtype=torch.int64, device=device)
@@ -96,11 +93,16 @@ class TritonVisibility:
             self._limits = kept = torch.empty_like(self._keys)
         return self._draw(looked, None, kept)
 
-    def triangles_behind(self, through: torch.Tensor) -> torch.Tensor:
-        """Return what is seen behind the triangles of the last call, which was ``layered``.
+    def triangles_behind(
+        self,
+        geometry: Geometry,
+        mesh_to_camera: torch.Tensor,
+        double_sided: npt.NDArray[np.bool_],
+        view: View,
+        through: torch.Tensor,
+    ) -> torch.Tensor:
+        """See :class:`diffphyscam_ros.render.visibility.LayeredVisibility`.
 
-        :param through: (H·W,) bool, the pixels asked for.
-        :returns: (H·W,) int32, −1 where there is nothing more, −2 at the other pixels.
         :raises RuntimeError: where the last look was not ``layered``.
         """
         if self._looked is None:

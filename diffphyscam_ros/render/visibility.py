@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numba
 import numpy as np
@@ -52,6 +52,41 @@ class Visibility(Protocol):
         """
 
 
+@runtime_checkable
+class LayeredVisibility(Visibility, Protocol):
+    """A backend that also knows what is behind."""
+
+    def triangles(
+        self,
+        geometry: Geometry,
+        mesh_to_camera: torch.Tensor,
+        double_sided: npt.NDArray[np.bool_],
+        view: View,
+        layered: bool = False,
+    ) -> torch.Tensor:
+        """See :class:`Visibility`.
+
+        :param layered: remember what is seen, so that :meth:`triangles_behind` can follow.
+        """
+
+    def triangles_behind(
+        self,
+        geometry: Geometry,
+        mesh_to_camera: torch.Tensor,
+        double_sided: npt.NDArray[np.bool_],
+        view: View,
+        through: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return what is seen behind the triangles of the last call, which was ``layered``.
+
+        The arguments are that call's.
+
+        :param through: (H·W,) bool, the pixels asked for.
+        :returns: (H·W,) int32, −1 where there is nothing more, −2 at the other pixels; memory that
+            the next call may write to again.
+        """
+
+
 def culled_signs(
     mesh_to_camera: torch.Tensor, double_sided: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.int64]:
@@ -88,10 +123,7 @@ class CpuVisibility:
         view: View,
         layered: bool = False,
     ) -> torch.Tensor:
-        """See :class:`Visibility`.
-
-        :param layered: remember what is seen, so that :meth:`triangles_behind` can follow.
-        """
+        """See :class:`LayeredVisibility`."""
         vertices = geometry.vertices.detach().to(torch.float32).numpy()
         count, pixels = len(vertices), view.width * view.height
         if len(self._projected) < count:
@@ -125,17 +157,10 @@ class CpuVisibility:
         mesh_to_camera: torch.Tensor,
         double_sided: npt.NDArray[np.bool_],
         view: View,
-        through: npt.NDArray[np.bool_],
+        through: torch.Tensor,
     ) -> torch.Tensor:
-        """Return what is seen behind the triangles of the last call, which was ``layered``.
-
-        The arguments are that call's.
-
-        :param through: (H·W,), the pixels asked for.
-        :returns: (H·W,) int32, −1 where there is nothing more, −2 at the other pixels; memory that
-            the next call may write to again.
-        """
-        self._limits[~through] = 0
+        """See :class:`LayeredVisibility`."""
+        self._limits[~through.numpy()] = 0
         matrices = np.ascontiguousarray(mesh_to_camera[:, :3, :].numpy())
         signs = culled_signs(mesh_to_camera, double_sided)
         return self._draw(geometry, matrices, signs, view, self._limits, self._limits)

@@ -22,14 +22,15 @@ FACTORS = (
 
 
 def asking(
-    scene: Scene, pinhole: Intrinsics, camera_to_world: torch.Tensor
+    scene: Scene, pinhole: Intrinsics, camera_to_world: torch.Tensor, device: str = 'cpu'
 ) -> tuple[tuple[Scene, Intrinsics, torch.Tensor], dict[str, torch.Tensor]]:
     """Return what to render, and all its leaves by names. A texture used twice is one leaf."""
     leaves: dict[str, torch.Tensor] = {}
     textures: dict[int, Texture] = {}
 
     def leaf(name: str, value: object) -> torch.Tensor:
-        leaves[name] = torch.as_tensor(value).detach().to(torch.float32).clone().requires_grad_()
+        copy = torch.as_tensor(value).detach().to(device, torch.float32).clone()
+        leaves[name] = copy.requires_grad_()
         return leaves[name]
 
     def changed(thing: object, name: str, of: tuple[str, ...]) -> object:

@@ -44,8 +44,8 @@ def assert_equal(
     through = torch.rand(len(wanted), generator=torch.Generator().manual_seed(1)) < 0.8
     for layer in range(layers):
         if layer > 0:
-            wanted = cpu.triangles_behind(host, *others, through.numpy())
-            given = own.triangles_behind(through.to(DEVICE)).cpu()
+            wanted = cpu.triangles_behind(host, *others, through)
+            given = own.triangles_behind(geometry, *others, through.to(DEVICE)).cpu()
         assert torch.equal(given, wanted)
         seen.append(int((wanted >= 0).sum()))
     return seen
@@ -131,8 +131,15 @@ def test_vertices_that_break_on_their_way_are_left_out() -> None:
 
 
 def test_peeling_wants_a_layered_look_first() -> None:
+    frame = FramePacker(DEVICE).frame(Scene(), PINHOLE, torch.eye(4), 1e-3)
     with pytest.raises(RuntimeError, match='not layered'):
-        TritonVisibility().triangles_behind(torch.ones(4, dtype=torch.bool))
+        TritonVisibility().triangles_behind(
+            frame.geometry,
+            frame.mesh_to_camera,
+            frame.double_sided,
+            frame.view,
+            torch.ones(61 * 43, dtype=torch.bool, device=DEVICE),
+        )
 
 
 def test_kernels_compile_for_gpus_without_contraction(tmp_path: Path) -> None:
