@@ -147,7 +147,7 @@ class _Placing(TorchFunctionMode):
             made = func(*args, **kwargs) if func is torch.Tensor.new_tensor else args[0]
             wanted = CUDA if func is torch.Tensor.cuda else kwargs.get('device', args[0].device)
             return self._placed(made, wanted)
-        if func is torch.Tensor.to and isinstance(args[1], torch.Tensor):
+        if func is torch.Tensor.to and isinstance(args[-1], torch.Tensor) and len(args) == 2:
             return self._placed(args[0].to(args[1].dtype), args[1].device)
         asked = [d for d in map(_device_of, (*args, *kwargs.values())) if d is not None]
         if not asked:

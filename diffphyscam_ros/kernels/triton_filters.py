@@ -15,6 +15,8 @@ import torch
 import triton
 import triton.language as tl
 
+from diffphyscam_ros.kernels.triton_launch import on_device_of
+
 FILTER, HALVE, DOUBLE, HALVE_ADJOINT, DOUBLE_ADJOINT = range(5)
 
 Taps = tuple[float, float, float]
@@ -112,7 +114,8 @@ def _launch(x: torch.Tensor, mode: int, rows: int, columns: int, taps: Taps) -> 
     if out.numel():
         grid = (triton.cdiv(rows * columns, _BLOCK), out.shape[0] * out.shape[1])
         sizes = (*x.shape[2:], rows, columns)
-        _resample[grid](x, out, *sizes, *taps, MODE=mode, SIDES=SIDES[mode], BLOCK=_BLOCK)
+        with on_device_of(x):
+            _resample[grid](x, out, *sizes, *taps, MODE=mode, SIDES=SIDES[mode], BLOCK=_BLOCK)
     return out
 
 

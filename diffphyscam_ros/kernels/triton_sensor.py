@@ -16,6 +16,8 @@ import torch
 import triton
 import triton.language as tl
 
+from diffphyscam_ros.kernels.triton_launch import on_device_of
+
 COEFFICIENTS = 22
 """Of each picture: scale, dark, shot, read, gain and bias of three channels, iso, gamma, black
 level, full well."""
@@ -266,13 +268,14 @@ def _launch(  # type: ignore[no-untyped-def]
     frame, seed, stream = numbers
     pointers = (light, gain, extra, offset, table, out, given)
     pointers += (by_light, by_gain, by_extra, by_offset, sums)
-    _sensor[grid](
-        *(light if pointer is None else pointer for pointer in pointers),
-        size, frame, seed, stream, levels,
-        NOISY=bool(stream), READS=reads, GAIN=gain is not None, EXTRA=extra is not None,
-        OFFSET=offset is not None, KIND=kind, SOFT=soft, LEVELS=levels > 0, BACKWARD=backward,
-        BLOCK=_BLOCK,
-    )  # fmt: skip
+    with on_device_of(light):
+        _sensor[grid](
+            *(light if pointer is None else pointer for pointer in pointers),
+            size, frame, seed, stream, levels,
+            NOISY=bool(stream), READS=reads, GAIN=gain is not None, EXTRA=extra is not None,
+            OFFSET=offset is not None, KIND=kind, SOFT=soft, LEVELS=levels > 0, BACKWARD=backward,
+            BLOCK=_BLOCK,
+        )  # fmt: skip
     if not backward:
         return ()
     return (
