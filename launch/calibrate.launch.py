@@ -28,17 +28,31 @@ PARAMETERS = {
     'image_topic': 'needed where the bags have several',
     'settings': 'the only source of settings to take',
     'exposure_csv': 'table of the settings of each frame',
+    'driver': 'whose parameter events to read; recognised by default',
+    'driver_node': 'full name of the node of the driver',
+    'tolerance': 'of stamps, s',
+    'encoding': 'of the pixels, whatever the messages say',
+    'bit_depth': '10, 12, 14 in the low bits of 16; recognised by default',
+    'edge_distance': 'm along z, of the one slanted edge in frames of role focus',
     'constants': 'settings that never changed, as exposure_us=5000,gain_db=0',
     'model': 'lens model: plumb_bob, rational_polynomial, equidistant or auto',
     'fixed': 'distortion coefficients that stay 0, as k3',
     'max_error': 'threshold in px: rms of corners in views that were held out',
     'joint': 'false: do not refine what boards show together, from their pictures',
+    'seed': 'of what the joint refinement draws by chance',
     'accept_weak': 'true: parameters with little to go by pass too',
     'require': 'stages that must succeed, as intrinsics,noise',
     'dry_run': 'true: only look what the bags allow',
+    'cache': 'false: look for every board again',
+    'kalibr': 'true: also camchain.yaml of Kalibr',
+    'tum': 'true: also pcalib.txt and vignette.png of TUM',
     'commit': 'namespace of a running camera that gets K if the calibration passes',
 }
-TYPES = {'accept_weak': bool, 'dry_run': bool, 'joint': bool, 'max_error': float}
+TYPES = {
+    **dict.fromkeys(('accept_weak', 'cache', 'dry_run', 'joint', 'kalibr', 'tum'), bool),
+    **dict.fromkeys(('edge_distance', 'max_error', 'tolerance'), float),
+    **dict.fromkeys(('bit_depth', 'seed'), int),
+}
 
 
 def calibration(context: LaunchContext) -> list[Node]:

@@ -24,6 +24,7 @@ from diffphyscam_ros.calibration.audit_summaries import (
     rate_of,
     roles_counted,
 )
+from diffphyscam_ros.calibration.progress import Progress
 from diffphyscam_ros.calibration.recording import Recording
 from diffphyscam_ros.calibration.roles import apply_roles, BoardDetector, scan
 from diffphyscam_ros.calibration.settling import unsettled
@@ -129,14 +130,16 @@ def audit(
     recording: Recording,
     board_detector: BoardDetector | None = None,
     max_frames: int = MAX_FRAMES,
+    progress: Progress | None = None,
 ) -> Audit:
     """Look at a recording once, and give its frames their roles.
 
     :param board_detector: says whether a frame shows the target; None = none is looked for.
+    :param progress: shows how many frames it has looked at.
     :raises CalibrationError: for input of which nothing can be used.
     """
     every = max(math.ceil(len(recording) / max_frames), 1)
-    frames = scan(recording, board_detector, every, sharpness=True)
+    frames = scan(recording, board_detector, every, sharpness=True, progress=progress)
     frames = apply_roles(recording, frames)
     moving = unsettled(frames)
     automatic = automatic_of(frames)

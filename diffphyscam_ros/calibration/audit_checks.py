@@ -96,6 +96,8 @@ def _intrinsics(facts: Facts) -> tuple[str, str, str]:
         return NO, 'no target was looked for', 'say which with --target'
     found, looked = facts.boards
     film = 'film the board at 20 or more places: tilted, near and far, into every corner'
+    if looked == 0:
+        return NO, 'all frames are flat or dark, so none was searched for the target', film
     if found == 0:
         return NO, f'the target is in none of {looked} frames', f'{film}; is --target right?'
     boards = [frame for frame in facts.frames if frame.role in ('board', 'focus')]

@@ -113,7 +113,7 @@ def audit_only(request: Request, progress: Progress | None = None) -> Audit:
     with open_recording(request) as recording:
         sensor = _nominal(request, recording).sensor
         context = Context(request, recording, sensor, progress or Silent())
-        return audit(recording, context.view if request.target else None)
+        return audit(recording, context.view if request.target else None, progress=progress)
 
 
 def calibrate(request: Request, progress: Progress | None = None) -> Calibration:
@@ -129,7 +129,7 @@ def calibrate(request: Request, progress: Progress | None = None) -> Calibration
             request, recording, before.sensor, progress, before.focal_known, before.pixel_known
         )
         progress.stage('audit')
-        audited = audit(recording, context.view if request.target else None)
+        audited = audit(recording, context.view if request.target else None, progress=progress)
         results = run_stages(context)
         staged = Calibrated(context.intrinsics, context.sensor) if context.intrinsics else None
         joint = run_joint(context, results)

@@ -8,7 +8,9 @@ is one that correlates by at least 0.9 with the first of the stretch that has it
 the last of another, levels in logarithms (0.6 if aperture or focus were changed in between). Then
 
 - ``dark``: plain, not brighter than 0.12 and with a spread of at most 0.02; beside flat frames
-  only if it ought to be three times brighter by its exposure, or is as dark as those;
+  only if it ought to be three times brighter by its exposure, or is as dark as those. Of a stretch
+  that is mostly dark so is what dark current has brightened beyond 0.12, if flat frames anywhere
+  are three times as bright without being exposed longer;
 - ``flat``: plain otherwise;
 - ``focus``: one view with at least 3 different pairs of aperture and focus distance;
 - ``sweep``: one view with at least 3 exposures (time x ISO) over at least a factor of 2; if the
@@ -25,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+import math
 from statistics import median
 from typing import Any
 
@@ -34,6 +37,7 @@ from diffphyscam_ros.calibration.picture_features import (
     PictureFeatures,
     same_view,
 )
+from diffphyscam_ros.calibration.progress import Progress, Silent
 from diffphyscam_ros.calibration.recording import Recording
 from diffphyscam_ros.calibration.types import FrameSettings, RecordedFrame
 
@@ -85,17 +89,21 @@ def scan(
     board_detector: BoardDetector | None = None,
     every: int = 1,
     sharpness: bool = False,
+    progress: Progress | None = None,
 ) -> list[FrameFeatures]:
     """Measure the frames in one reading.
 
     :param board_detector: called for up to ``LOOKS`` frames with structure of each bag.
     :param every: only each n-th frame.
     :param sharpness: measure the blur too.
+    :param progress: shows how far it is.
     """
     found: list[FrameFeatures] = []
     step = max(len(recording) // every // (LOOKS * len(recording.bags)), 1)
     since: dict[str, int] = {}
-    for frame in recording.frames(every):
+    total = -(-len(recording) // every)
+    frames = (progress or Silent()).over(recording.frames(every), 'audit', total)
+    for frame in frames:
         picture = features_of(frame, sharpness)
         board: bool | None = None
         if board_detector is not None and not is_plain(picture):
@@ -216,14 +224,31 @@ def _could_be_dark(picture: PictureFeatures) -> bool:
     return picture.level <= DARK_LEVEL and picture.spread <= DARK_SPREAD
 
 
-def _plain_roles(stretch: Stretch) -> list[str]:
+def _capped(frame: FrameFeatures, plain: Sequence[FrameFeatures]) -> bool:
+    """Return whether plain frames that were exposed no longer are far brighter than an even one."""
+    exposure = exposure_of(frame.settings)
+    if exposure is None or frame.picture.spread > DARK_SPREAD:
+        return False
+    bright = 3 * frame.picture.level + 0.05
+    return any(
+        other.picture.level > bright and (exposure_of(other.settings) or math.inf) <= exposure
+        for other in plain
+    )
+
+
+def _plain_roles(stretch: Stretch, plain: Sequence[FrameFeatures]) -> list[str]:
     """Tell dark frames from flat ones in a plain stretch, frame by frame.
 
     Where there are both, a frame is dark that ought to be far brighter by its exposure and the
     flat frames, and so are frames of the same level.
+
+    :param plain: all plain frames of the recording.
     """
     frames = stretch.frames
     roles = ['dark' if _could_be_dark(frame.picture) else 'flat' for frame in frames]
+    if 2 * roles.count('dark') > len(roles):
+        pairs = list(zip(frames, roles, strict=True))
+        roles = ['dark' if role == 'dark' or _capped(f, plain) else 'flat' for f, role in pairs]
     if len(set(roles)) == 1:
         return roles
     exposures = [exposure_of(frame.settings) for frame in frames]
@@ -267,6 +292,7 @@ def roles_of(frames: Sequence[FrameFeatures]) -> dict[int, str]:
     """Return the recognised role of each frame by its index; '' where none is."""
     found = stretches(frames)
     boards = _bags_with_board(frames)
+    plain = [frame for stretch in found if stretch.plain for frame in stretch.frames]
     views = ['' if stretch.plain else _role_of(stretch) for stretch in found]
     result: dict[int, str] = {}
     for i, stretch in enumerate(found):
@@ -276,7 +302,7 @@ def roles_of(frames: Sequence[FrameFeatures]) -> dict[int, str]:
             ends = [views[j] for j in beside if _continues(stretch, found[j])]
             role = ends[0] if ends else ''
         if not role and stretch.plain:
-            roles = _plain_roles(stretch)
+            roles = _plain_roles(stretch, plain)
         else:
             roles = [role or ('board' if stretch.bag in boards else '')] * len(stretch.frames)
         result.update(

@@ -153,6 +153,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action='store_true',
         help='do not refine what the stages found together, from the pictures of the board',
     )
+    result.add_argument(
+        '--seed',
+        type=int,
+        default=0,
+        metavar='N',
+        help='of what the joint refinement draws by chance: photosites, and which frames it holds '
+        'out (default: %(default)s)',
+    )
     result.add_argument('--kalibr', action='store_true', help="also Kalibr's camchain.yaml")
     result.add_argument('--tum', action='store_true', help="also TUM's pcalib.txt, vignette.png")
     result.add_argument(
@@ -191,6 +199,7 @@ def request_of(options: argparse.Namespace) -> Any:
         edge_distance=options.edge_distance,
         cache=not options.no_cache,
         joint=not options.no_joint,
+        seed=options.seed,
         kalibr=options.kalibr,
         tum=options.tum,
         thresholds=Thresholds(options.max_error, options.accept_weak, tuple(options.require)),

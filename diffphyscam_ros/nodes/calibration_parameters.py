@@ -15,6 +15,7 @@ from diffphyscam_ros.calibration.request import (
     Request,
     Thresholds,
 )
+from diffphyscam_ros.calibration.settings_sources import TOLERANCE
 from diffphyscam_ros.calibration.targets import Target
 from diffphyscam_ros.nodes.parameter import Parameter, ParameterError, Value
 
@@ -25,14 +26,33 @@ _ROWS = (
     Parameter(
         'target', 'string', '', '', 'The board: charuco:11x8:0.02:0.015:DICT_5X5_100 and so on.'
     ),
-    Parameter('roles', 'string', '', '', 'What bags were filmed for: flat.mcap=flat,...'),
+    Parameter(
+        'roles', 'string', '', '', 'What bags were filmed for: flat.mcap=flat,dark.mcap=dark.'
+    ),
     Parameter('sensor', 'string', '', '', 'What is known of the camera: a preset or a file.'),
     Parameter('image_topic', 'string', '', '', 'Needed where the bags have several.'),
     Parameter('settings', 'string', 'auto', '', 'The only source of settings to take.'),
     Parameter('exposure_csv', 'string', '', '', 'Table of the settings of each frame.'),
-    Parameter('constants', 'string', '', '', 'Settings that never changed: exposure_us=5000,...'),
+    Parameter('driver', 'string', '', '', 'Whose parameter events to read; recognised if empty.'),
+    Parameter('driver_node', 'string', '', '', 'Full name of the node of the driver.'),
+    Parameter(
+        'tolerance', 'double', TOLERANCE, 's', 'Of stamps.', low=0.0, high=60.0, open_low=True
+    ),
+    Parameter('encoding', 'string', '', '', 'Of the pixels, whatever the messages say.'),
+    Parameter('bit_depth', 'integer', 0, 'bit', 'In 16; 0 = recognised.', low=0, high=16),
+    Parameter(
+        'edge_distance',
+        'double',
+        0.0,
+        'm',
+        'Of the one slanted edge in frames of role focus, along z; 0 = the board is there.',
+        low=0.0,
+    ),
+    Parameter(
+        'constants', 'string', '', '', 'Settings that never changed: exposure_us=5000,gain_db=0.'
+    ),
     Parameter('model', 'string', 'plumb_bob', '', 'Lens model; auto = the best.', choices=MODELS),
-    Parameter('fixed', 'string', '', '', 'Distortion coefficients that stay 0: k3,...'),
+    Parameter('fixed', 'string', '', '', 'Distortion coefficients that stay 0: k3.'),
     Parameter(
         'max_error',
         'double',
@@ -46,9 +66,15 @@ _ROWS = (
     Parameter(
         'joint', 'bool', True, '', 'Refine all that boards show together, from their pictures.'
     ),
+    Parameter(
+        'seed', 'integer', 0, '', 'Of what the refinement draws by chance.', low=0, high=2**31 - 1
+    ),
     Parameter('accept_weak', 'bool', False, '', 'What is weak, or gives nothing, passes.'),
-    Parameter('require', 'string', '', '', 'Stages that must succeed: intrinsics,noise,...'),
+    Parameter('require', 'string', '', '', 'Stages that must succeed: intrinsics,noise.'),
     Parameter('dry_run', 'bool', False, '', 'Only look what the bags allow.'),
+    Parameter('cache', 'bool', True, '', 'Remember the boards that were found.'),
+    Parameter('kalibr', 'bool', False, '', 'Also write the camchain.yaml of Kalibr.'),
+    Parameter('tum', 'bool', False, '', 'Also write pcalib.txt and vignette.png of TUM.'),
     Parameter(
         'commit',
         'string',
@@ -101,6 +127,16 @@ def request_from(values: Mapping[str, Any]) -> Request:
         model=values['model'],
         fixed=tuple(words(values['fixed'])),
         joint=bool(values['joint']),
+        seed=int(values['seed']),
+        cache=bool(values['cache']),
+        kalibr=bool(values['kalibr']),
+        tum=bool(values['tum']),
+        driver=values['driver'],
+        driver_node=values['driver_node'],
+        tolerance=values['tolerance'],
+        encoding=values['encoding'],
+        bit_depth=int(values['bit_depth']),
+        edge_distance=values['edge_distance'] or None,
         image_topic=values['image_topic'] or None,
         settings=values['settings'],
         csv=Path(values['exposure_csv']) if values['exposure_csv'] else None,
