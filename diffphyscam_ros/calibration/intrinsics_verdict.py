@@ -188,7 +188,19 @@ def messages_of(selection: Selection, found: RobustFit | None) -> tuple[str, ...
             'leaving out views'
         )
     names = parameter_names(found.fit.model)
-    for name, value, std in list(zip(names, found.fit.camera, found.std, strict=True))[4:]:
+    numbers = list(zip(names, found.fit.camera, found.std, strict=True))[4:]
+    held = [name for name, value, std in numbers if value == 0 and std == 0]
+    if held:
+        messages.append(
+            f'held at 0, as was asked: {", ".join(held)}. The other coefficients take their part, '
+            'and K moves with them: compare only with calibrations that hold the same ones'
+        )
+    if found.fit.model == 'rational_polynomial':
+        messages.append(
+            'held near 0: k4, k5, k6, for numerator and denominator can stand in for each other; '
+            'together they are right, one by one they mean nothing'
+        )
+    for name, value, std in numbers:
         if name in ('k3', 'k4', 'k5', 'k6') and 0 < abs(value) < std:
             messages.append(
                 f'{name} = {value:.3g} is no larger than its standard deviation {std:.3g}: these '

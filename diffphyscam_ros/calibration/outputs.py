@@ -65,13 +65,15 @@ def summary(found: Calibration) -> str:
         lines += ['', result.stage]
         lines += [f'  ! {message}' for message in result.messages]
         refused: dict[str, list[str]] = {}
+        said = ''
         for item in result.estimates:
             if item.verdict == 'not estimated':
                 refused.setdefault(item.reason, []).append(item.name)
                 continue
             lines.append(f'  {item.name:<24} {item.verdict:<10} {value_text(item)}')
-            if item.verdict == 'weak':
+            if item.verdict == 'weak' and item.reason != said:
                 lines.append(f'  {"":<24} {item.reason}')
+            said = item.reason
         for reason, names in refused.items():
             lines.append(f'  not estimated: {", ".join(names)}')
             lines += [] if reason in result.messages else [f'  {"":<24} {reason}']
