@@ -5,8 +5,7 @@
 
 Needs an NVIDIA GPU; where it cannot run it says why and ends with 2. With both rasterizers where
 nvdiffrast is installed. The whole frame is rendering and the camera with lens and noise, its
-result left on the GPU. Shadows and smooth edges are searched for on the CPU: they are measured on
-their own.
+result left on the GPU. Shadows are searched for on the CPU: they are measured on their own.
 """
 
 from __future__ import annotations
@@ -45,6 +44,7 @@ def rates(
     poses = itertools.cycle((look_at(EYE, AIM), look_at(*beside)))
     numbers = itertools.count()
     plain = Renderer('cuda', shadows=False, rasterizer=rasterizer)
+    smooth = Renderer('cuda', antialias=True, shadows=False, rasterizer=rasterizer)
     full = Renderer('cuda', antialias=True, rasterizer=rasterizer)
     seen = plain(scene, view, next(poses))
 
@@ -62,7 +62,8 @@ def rates(
         'render': lambda: plain(scene, view, next(poses)),
         'camera': lambda: take(seen),
         'frame': lambda: take(plain(scene, view, next(poses))),
-        'frame, shadows and edges': lambda: take(full(scene, view, next(poses))),
+        'frame, edges': lambda: take(smooth(scene, view, next(poses))),
+        'frame, edges and shadows': lambda: take(full(scene, view, next(poses))),
     }
     with torch.no_grad():
         return {name: measure(finished(act), runs) for name, act in acts.items()}

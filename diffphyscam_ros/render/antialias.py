@@ -36,6 +36,14 @@ class Silhouettes:
     meetings: npt.NDArray[np.int32]
 
 
+@dataclass(frozen=True)
+class DeviceSilhouettes:
+    """What :func:`antialias` needs of silhouettes, as tensors: ``edges`` and ``meetings``."""
+
+    edges: torch.Tensor
+    meetings: torch.Tensor
+
+
 def find_silhouettes(
     triangles: npt.NDArray[np.int32],
     depth: npt.NDArray[np.float32],
@@ -93,7 +101,7 @@ def antialias_fused(
 
 def antialias(
     color: torch.Tensor,
-    silhouettes: Silhouettes,
+    silhouettes: Silhouettes | DeviceSilhouettes,
     faces: torch.Tensor,
     camera: torch.Tensor,
     pinhole: torch.Tensor,
@@ -109,7 +117,7 @@ def antialias(
     """
     # What lies between which pixels is found without gradient, where it lies with one.
     smoothed = color
-    edges = torch.from_numpy(silhouettes.edges).to(color.device)
+    edges = torch.as_tensor(silhouettes.edges).to(color.device)
     first, axis = (edges >= 0).nonzero().unbind(-1)
     if first.numel() > 0:
         crossing = _crossings(
@@ -117,7 +125,7 @@ def antialias(
         )
         smoothed = _blend(smoothed, color, first, axis, crossing, width)
     if len(silhouettes.meetings) > 0:
-        meetings = torch.from_numpy(silhouettes.meetings).to(color.device).long()
+        meetings = torch.as_tensor(silhouettes.meetings).to(color.device).long()
         crossing = _meeting_places(meetings, faces, camera, pinhole, width)
         smoothed = _blend(smoothed, color, meetings[:, 0], meetings[:, 1], crossing, width)
     return smoothed

@@ -13,6 +13,7 @@ from diffphyscam_ros.render.cuda_visibility import CudaVisibility, nvdiffrast_pr
 from diffphyscam_ros.render.errors import DeviceError
 
 if TYPE_CHECKING:
+    from diffphyscam_ros.render.triton_silhouettes import SilhouetteFinder
     from diffphyscam_ros.render.triton_visibility import TritonVisibility
 
 RASTERIZERS = ('auto', 'nvdiffrast', 'triton')
@@ -69,6 +70,15 @@ def make_rasterizer(device: torch.device, name: str) -> CudaVisibility | TritonV
     # Only now: it needs Triton, which is not everywhere.
     module = importlib.import_module('diffphyscam_ros.render.triton_visibility')
     made: TritonVisibility = module.TritonVisibility()
+    return made
+
+
+def make_silhouette_finder() -> SilhouetteFinder | None:
+    """Make the search for silhouettes on CUDA; None without Triton, when the CPU does it."""
+    if triton_problem() is not None:
+        return None
+    module = importlib.import_module('diffphyscam_ros.render.triton_silhouettes')
+    made: SilhouetteFinder = module.SilhouetteFinder()
     return made
 
 

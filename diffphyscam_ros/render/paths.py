@@ -11,7 +11,12 @@ import numpy.typing as npt
 import torch
 
 from diffphyscam_ros.kernels.buffers import BufferPool
-from diffphyscam_ros.render.antialias import antialias, antialias_fused, Silhouettes
+from diffphyscam_ros.render.antialias import (
+    antialias,
+    antialias_fused,
+    DeviceSilhouettes,
+    Silhouettes,
+)
 from diffphyscam_ros.render.frame import Arriving, Frame, UNHINDERED
 from diffphyscam_ros.render.fused_antialias import antialias_with_gradient
 from diffphyscam_ros.render.fused_geometry import to_camera_fused
@@ -129,12 +134,13 @@ class TorchPath:
         self._mesh_to_camera = frame.mesh_to_camera.to(device, frame.dtype)
 
     @functools.cached_property
-    def _camera(self) -> torch.Tensor:
+    def camera(self) -> torch.Tensor:
+        """The vertices (V, 3) in the optical frame, with their gradient."""
         return to_camera(self._frame.geometry, self._mesh_to_camera)
 
     def points(self) -> npt.NDArray[np.float32]:
         """See :class:`Path`."""
-        return self._camera.detach().cpu().float().numpy()
+        return self.camera.detach().cpu().float().numpy()
 
     def shade(self, triangles: torch.Tensor, arriving: Arriving = UNHINDERED) -> Shaded:
         """See :class:`Path`."""
@@ -146,19 +152,21 @@ class TorchPath:
             frame.pinhole,
             frame.geometry,
             frame.materials,
-            self._camera,
+            self.camera,
             normal_matrices(self._mesh_to_camera),
             frame.illumination,
         )
 
-    def smooth(self, color: torch.Tensor, silhouettes: Silhouettes) -> torch.Tensor:
+    def smooth(
+        self, color: torch.Tensor, silhouettes: Silhouettes | DeviceSilhouettes
+    ) -> torch.Tensor:
         """See :class:`Path`."""
         frame = self._frame
         return antialias(
             color,
             silhouettes,
             frame.geometry.faces,
-            self._camera,
+            self.camera,
             frame.pinhole,
             frame.view.width,
         )

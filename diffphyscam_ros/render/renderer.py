@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from diffphyscam_ros.render.device import (
     choose_device,
     choose_rasterizer,
     make_rasterizer,
+    make_silhouette_finder,
 )
 from diffphyscam_ros.render.frame import Frame, FramePacker
 from diffphyscam_ros.render.geometry import on_cpu
@@ -28,6 +30,9 @@ from diffphyscam_ros.render.radiance import Radiance
 from diffphyscam_ros.render.shading import Shaded
 from diffphyscam_ros.render.visibility import CpuVisibility, LayeredVisibility, Visibility
 from diffphyscam_ros.scene.types import Scene
+
+if TYPE_CHECKING:
+    from diffphyscam_ros.render.triton_silhouettes import SilhouetteFinder
 
 KEPT_BUFFERS = 32  # seven for each picture that somebody still holds, ten with gradients
 
@@ -84,7 +89,9 @@ class Renderer:
         self.device, self.device_reason = choose_device(device)
         self._cpu_visibility = CpuVisibility()
         self._visibility: Visibility = self._cpu_visibility
+        self._finder: SilhouetteFinder | None = None
         if self.device.type == 'cuda':
+            self._finder = make_silhouette_finder()
             rasterizer = choose_rasterizer(self.device, rasterizer)
             self._visibility = make_rasterizer(self.device, rasterizer)
             self.device_reason += f'; rasterizer: {rasterizer}'
@@ -187,6 +194,17 @@ class Renderer:
         radiance: Radiance,
     ) -> Radiance:
         """Smooth silhouettes."""
+        if self._finder is not None and isinstance(path, TorchPath):
+            found = self._finder.find(
+                triangles,
+                radiance.depth.reshape(-1),
+                frame.geometry,
+                self._packer.neighbours(scene, frame.geometry),
+                path.camera,
+                frame.view,
+            )
+            smooth = path.smooth(radiance.color.reshape(-1, 3), found)
+            return replace(radiance, color=smooth.reshape(radiance.color.shape))
         silhouettes = find_silhouettes(
             triangles.cpu().numpy(),
             radiance.depth.detach().cpu().float().reshape(-1).numpy(),

@@ -143,15 +143,16 @@ def test_peeling_wants_a_layered_look_first() -> None:
 
 
 def test_kernels_compile_for_gpus_without_contraction(tmp_path: Path) -> None:
-    script = Path(__file__).with_name('triton_rasterize_compilation.py')
+    script = Path(__file__).with_name('triton_render_compilation.py')
     environment = os.environ | {'TRITON_CACHE_DIR': str(tmp_path)}
     done = subprocess.run(
         [sys.executable, str(script)], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert [name for name, *_ in lines] == ['_project', '_small', '_listed', '_read', '_listed']
+    names = ['_project', '_small', '_listed', '_read', '_pairs', '_listed']
+    assert [name for name, *_ in lines] == names
     sizes, fused, atomics = np.array([line[1:] for line in lines], int).T
     assert sizes.min() > 1000
-    assert fused.tolist() == [0] * 5
+    assert fused.tolist() == [0] * 6
     assert (atomics[1:3] > 0).all()

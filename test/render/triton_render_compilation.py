@@ -1,5 +1,5 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Compile the rasterizer's Triton kernels for GPUs that need not be there; print what matters.
+"""Compile the renderer's Triton kernels for GPUs that need not be there; print what matters.
 
 A line for each: its name, the size of its binary, how many contractions (fma) its assembly has
 beside those of a division, and how many atomic maxima. A process of its own, since Triton decides
@@ -18,7 +18,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.compiler import compile as compile_kernel
 
-from diffphyscam_ros.kernels import triton_rasterize
+from diffphyscam_ros.kernels import triton_antialias, triton_rasterize
 
 POINTERS = {
     'vertices': '*fp32',
@@ -35,6 +35,12 @@ POINTERS = {
     'keys': '*i64',
     'limits': '*i64',
     'kept': '*i64',
+    'pairs': '*i64',
+    'depth': '*fp32',
+    'crossing': '*fp32',
+    'neighbours': '*i32',
+    'edges': '*i32',
+    'behind': '*i32',
 }
 SIZES = ('count', 'width', 'height', 'size')
 LAYERS = {'LIMITED': True}
@@ -43,6 +49,7 @@ KERNELS: list[tuple[Any, dict[str, Any], int]] = [
     (triton_rasterize._small, {'LIMITED': True, 'LANES': 32, 'SMALL': 64}, 1),
     (triton_rasterize._listed, {'LIMITED': False, 'SHARES': 64, 'TILE': 16}, 4),
     (triton_rasterize._read, {'LIMITED': True, 'KEPT': True, 'BLOCK': 256}, 4),
+    (triton_antialias._pairs, {'STEPS': 64, 'REACH': 1.0 + 1.0 / 128.0, 'LANES': 64}, 2),
 ]
 
 

@@ -1,0 +1,82 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The search for silhouettes on CUDA; see ``render/antialias.py``."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from diffphyscam_ros.kernels.antialias import MEETING
+from diffphyscam_ros.kernels.triton_antialias import find_edges
+from diffphyscam_ros.render.antialias import DeviceSilhouettes
+from diffphyscam_ros.render.geometry import Geometry
+from diffphyscam_ros.render.visibility import View
+
+
+def _worth_it(
+    triangles: torch.Tensor, depth: torch.Tensor, instances: torch.Tensor, view: View
+) -> torch.Tensor:
+    """Return the pairs of pixels that a silhouette may part: (P,) 2·pixel + axis, ascending."""
+    chosen = torch.zeros(view.height, view.width, 2, dtype=torch.bool, device=depth.device)
+    seen, far = triangles.reshape(view.height, view.width), depth.reshape(view.height, view.width)
+    item = torch.where(seen >= 0, instances[seen.clamp_min(0).long()], -1)
+    for axis, focal in ((0, view.fx), (1, view.fy)):
+        rest = (1 - axis) * 1, axis * 1  # columns and rows that the last pixels lack
+        first = slice(view.height - rest[1]), slice(view.width - rest[0])
+        second = slice(rest[1], None), slice(rest[0], None)
+        differ = seen[first] != seen[second]
+        same = (item[first] == item[second]) & (seen[first] >= 0) & (seen[second] >= 0)
+        # A step no deeper than two pixels are wide is no silhouette worth the search.
+        step = (far[first] - far[second]).abs().double() * focal
+        shallow = step < 2.0 * torch.minimum(far[first], far[second])
+        chosen[..., axis][first] = differ & ~(same & shallow)
+    return chosen.reshape(-1).nonzero().squeeze(-1)
+
+
+class SilhouetteFinder:
+    """Finds silhouettes; what it needs of the meshes stays on the device while it is the same."""
+
+    def __init__(self) -> None:
+        """Start with nothing kept."""
+        self._neighbours: tuple[npt.NDArray[np.int32], torch.Tensor] | None = None
+
+    def find(
+        self,
+        triangles: torch.Tensor,
+        depth: torch.Tensor,
+        geometry: Geometry,
+        neighbours: npt.NDArray[np.int32],
+        camera: torch.Tensor,
+        view: View,
+    ) -> DeviceSilhouettes:
+        """Find where silhouettes pass between pixel centres.
+
+        :param triangles: (H·W,) int32 and ``depth`` (H·W,) of the picture.
+        :param neighbours: (F, 3) of :func:`diffphyscam_ros.render.topology.face_neighbours`.
+        :param camera: (V, 3) vertices in the optical frame.
+        """
+        device = triangles.device
+        if self._neighbours is None or self._neighbours[0] is not neighbours:
+            self._neighbours = neighbours, torch.from_numpy(neighbours).to(device)
+        depth = depth.detach().float().contiguous()
+        edges = torch.full((2 * len(triangles),), -1, dtype=torch.int32, device=device)
+        meetings = torch.empty(0, 6, dtype=torch.int32, device=device)
+        if len(geometry.faces) == 0:
+            return DeviceSilhouettes(edges.reshape(-1, 2), meetings)
+        pairs = _worth_it(triangles, depth, geometry.face_instance, view)
+        surfaces = (
+            geometry.faces,
+            geometry.face_instance,
+            self._neighbours[1],
+            camera.detach().float().contiguous(),
+        )
+        lens = torch.from_numpy(np.append(view.pinhole(), view.near)).to(device)
+        _, found, behind = find_edges(pairs, triangles, depth, view.width, surfaces, lens)
+        edges[pairs] = found
+        meeting = (found == MEETING).nonzero().squeeze(-1)
+        pixel, axis = pairs[meeting] // 2, pairs[meeting] % 2
+        beside = pixel + torch.where(axis == 1, view.width, 1)
+        columns = [pixel.int(), axis.int(), triangles[pixel], triangles[beside]]
+        meetings = torch.stack([*columns, *behind[meeting].unbind(-1)], dim=-1)
+        return DeviceSilhouettes(edges.reshape(-1, 2), meetings)

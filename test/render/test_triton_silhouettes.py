@@ -1,0 +1,89 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The Triton search for silhouettes against the CPU's: the same edges, the same meetings."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from diffphyscam_ros.kernels.buffers import BufferPool
+from diffphyscam_ros.render import Intrinsics
+from diffphyscam_ros.render.antialias import find_silhouettes
+from diffphyscam_ros.render.frame import FramePacker
+from diffphyscam_ros.render.geometry import on_cpu
+from diffphyscam_ros.render.paths import TorchPath
+from diffphyscam_ros.render.visibility import CpuVisibility
+from diffphyscam_ros.scene import box, Instance, Material, Scene, sphere
+
+pytest.importorskip('triton', reason='triton is not installed: pip install triton')
+
+from diffphyscam_ros.kernels import triton_antialias
+from diffphyscam_ros.render.triton_silhouettes import SilhouetteFinder
+
+DEVICE = torch.device('cuda', 0) if torch.cuda.is_available() else torch.device('cpu')
+FRONT = torch.eye(4)
+
+
+@pytest.fixture(autouse=True)
+def fewer_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    if DEVICE.type == 'cpu':
+        monkeypatch.setattr(triton_antialias, 'LANES', 1024)
+
+
+def sunk() -> Scene:
+    """Return a turned box and a ball that run through each other: lines in which they meet."""
+    turned = torch.eye(4)
+    turned[:3, :3] = torch.linalg.qr(torch.tensor([[0.8, 0.1, 0.6], [0.3, 0.9, -0.4],
+                                                   [-0.5, 0.4, 0.7]]))[0]  # fmt: skip
+    turned[:3, 3] = torch.tensor([0.1, 0.0, 2.2])
+    beside = torch.eye(4)
+    beside[:3, 3] = torch.tensor([-0.2, 0.1, 2.0])
+    ball = Instance('ball', sphere(0.5, segments=16, rings=8), Material(), beside)
+    return Scene((Instance('box', box(0.9), Material(), turned), ball))
+
+
+def assert_equal(scene: Scene) -> tuple[int, int]:
+    packer = FramePacker(DEVICE)
+    pinhole = Intrinsics(48, 37, 40.0, 41.0, 23.3, 18.1)
+    frame = packer.frame(scene, pinhole, FRONT, 1e-3)
+    host = on_cpu(frame.geometry)
+    visibility = CpuVisibility()
+    triangles = visibility.triangles(host, frame.mesh_to_camera, frame.double_sided, frame.view)
+    path = TorchPath(frame, DEVICE)
+    depth = path.shade(triangles.to(DEVICE)).radiance.depth.reshape(-1)
+    neighbours = packer.neighbours(scene, frame.geometry)
+    wanted = find_silhouettes(
+        triangles.numpy(),
+        depth.cpu().numpy(),
+        host.faces.numpy(),
+        host.face_instance.numpy(),
+        neighbours,
+        path.points(),
+        frame.view,
+        BufferPool(),
+    )
+    found = SilhouetteFinder().find(
+        triangles.to(DEVICE),
+        depth,
+        frame.geometry,
+        neighbours,
+        torch.from_numpy(path.points()).to(DEVICE),
+        frame.view,
+    )
+    assert torch.equal(found.edges.cpu(), torch.from_numpy(wanted.edges))
+    assert torch.equal(found.meetings.cpu(), torch.from_numpy(wanted.meetings))
+    return int((wanted.edges >= 0).sum()), len(wanted.meetings)
+
+
+def test_silhouettes(rich_scene: Scene) -> None:
+    edges, _ = assert_equal(rich_scene)
+    assert edges > 150
+
+
+def test_meetings() -> None:
+    edges, meetings = assert_equal(sunk())
+    assert edges > 50 and meetings > 10
+
+
+def test_nothing() -> None:
+    assert assert_equal(Scene()) == (0, 0)
