@@ -95,7 +95,8 @@ class Bag:
     def damage(self) -> list[str]:
         """Return the damaged places that are known so far, for people."""
         return [
-            f'{self.name}: {part.path.name} is damaged, {part.damage}; what lies before is used'
+            f'{self.name}: {part.path.name} is damaged, {part.damage}; what lies before is used: '
+            'end recordings by Ctrl-C and wait for the recorder, copy the file again, or film more'
             for part in self.parts
             if part.damage
         ]

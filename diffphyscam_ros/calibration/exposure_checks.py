@@ -67,7 +67,8 @@ def linearity_messages(runs: list[Run], signal: Array) -> list[str]:
     return [
         'the flat levels do not grow in proportion to their exposure times (they differ by up to '
         f'{100 * np.abs(wrong).max():.0f} %): the times are wrong, the lamp changed, or the '
-        'response is not linear; estimate the response from an exposure sweep first'
+        'response is not linear: record metadata of each frame or hold each exposure longer, use '
+        'a steady light, and film an exposure sweep that tells the response'
     ]
 
 

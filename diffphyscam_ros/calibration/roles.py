@@ -225,7 +225,7 @@ def _could_be_dark(picture: PictureFeatures) -> bool:
 
 
 def _capped(frame: FrameFeatures, plain: Sequence[FrameFeatures]) -> bool:
-    """Return whether plain frames that were exposed no longer are far brighter than an even one."""
+    """Return whether frames that were exposed no longer are far brighter than an even one."""
     exposure = exposure_of(frame.settings)
     if exposure is None or frame.picture.spread > DARK_SPREAD:
         return False

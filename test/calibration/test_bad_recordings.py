@@ -55,6 +55,7 @@ def test_a_truncated_bag_is_read_as_far_as_it_goes_or_refused(boards, tmp_path, 
     done = Done(tmp_path, half, *TARGET)
     assert done.code in (0, 1)
     assert any('half.mcap' in text for text in done.report['messages'])
+    assert 'copy the file again' in ' '.join(done.report['messages'])
     half.write_bytes(whole[:50])
     assert Done(tmp_path / 'none', half, *TARGET).code == 2
     assert 'half.mcap' in capsys.readouterr().err
@@ -222,8 +223,8 @@ def test_mixed_resolutions_are_bad_input(within, boards, tmp_path, capsys):
     ('stated', 'words'),
     [
         # one of five, all but the first; no number that rests on them is given
-        (lambda step: 1000.0 * 2**step * (1 + 0.3 * (step == 2)), 'the times are wrong'),
-        (lambda step: 1000.0 * (1 + step), 'do not grow in proportion to their exposure times'),
+        (lambda step: 1000.0 * 2**step * (1 + 0.3 * (step == 2)), 'the times are wrong, the lamp'),
+        (lambda step: 1000.0 * (1 + step), 'record metadata of each frame or hold each exposure'),
         # the settings never change
         (lambda step: 5000.0, 'between frames of the same settings'),
     ],
