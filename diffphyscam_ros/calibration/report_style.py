@@ -132,7 +132,8 @@ nav a { text-decoration: none; } nav a:hover { text-decoration: underline; }
   margin: 18px 0 6px; }
 .card { border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px 11px; }
 .card .what { color: var(--soft); font-size: 12.5px; }
-.card .number { font-size: 20px; line-height: 1.35; font-weight: 600; letter-spacing: -0.01em;
+.card .number { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 7px;
+  font-size: 20px; line-height: 1.35; font-weight: 600; letter-spacing: -0.01em;
   font-variant-numeric: tabular-nums; }
 .card .number small { display: inline-block; white-space: nowrap; font-size: 13px;
   font-weight: 400; color: var(--soft); }
