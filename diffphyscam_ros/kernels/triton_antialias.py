@@ -14,7 +14,7 @@ import triton.language as tl
 from diffphyscam_ros.kernels.antialias import MAX_STEPS, PARALLEL, REACH
 from diffphyscam_ros.kernels.triton_launch import on_device_of
 
-LANES = 64
+LANES = 32
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -216,6 +216,6 @@ def find_edges(
                 pairs, triangles, depth, width, faces, instances, neighbours, camera, lens,
                 crossing, edges, behind, count,
                 STEPS=MAX_STEPS, REACH=REACH, LANES=LANES,
-                num_warps=2, enable_fp_fusion=False,
+                num_warps=1, enable_fp_fusion=False,
             )  # fmt: skip
     return crossing, edges, behind

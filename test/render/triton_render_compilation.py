@@ -49,7 +49,7 @@ KERNELS: list[tuple[Any, dict[str, Any], int]] = [
     (triton_rasterize._small, {'LIMITED': True, 'LANES': 32, 'SMALL': 64}, 1),
     (triton_rasterize._listed, {'LIMITED': False, 'SHARES': 64, 'TILE': 16}, 4),
     (triton_rasterize._read, {'LIMITED': True, 'KEPT': True, 'BLOCK': 256}, 4),
-    (triton_antialias._pairs, {'STEPS': 64, 'REACH': 1.0 + 1.0 / 128.0, 'LANES': 64}, 2),
+    (triton_antialias._pairs, {'STEPS': 64, 'REACH': 1.0 + 1.0 / 128.0, 'LANES': 32}, 1),
 ]
 
 
