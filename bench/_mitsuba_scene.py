@@ -208,7 +208,8 @@ def _environment(environment: Environment) -> dict[str, Any]:
     import torch
 
     height, width = environment.image.shape[:2]
-    polar = (np.arange(height) + 0.5) / height * np.pi
+    # Its first and last rows lie at the poles, whereas ours begin half a row from them.
+    polar = np.arange(height) / max(height - 1, 1) * np.pi
     turn = (np.arange(width) + 0.5) / width * 2.0 * np.pi
     # Mitsuba's envmap before its to_world: uv = (atan2(x, −z) / 2π, acos(y) / π).
     x, z = np.sin(polar)[:, None] * np.sin(turn), -np.sin(polar)[:, None] * np.cos(turn)

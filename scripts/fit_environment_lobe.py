@@ -1,13 +1,15 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Fits which prefiltered environment a GGX surface mirrors at a slant: numbers of reflectance.py.
+"""Fits how a GGX surface mirrors a prefiltered environment: render/environment_lobe.py.
 
-    python scripts/fit_environment_lobe.py      # needs scipy; half a minute
+    python scripts/fit_environment_lobe.py > diffphyscam_ros/render/environment_lobe.py
 
-Prefiltered pictures hold the lobe of a surface seen straight on, round its mirrored direction. At
-a slant the true lobe D·V·(n·l) leans to the normal and is narrower. For a grid of n·v and
-roughness the round lobe that is nearest to it is found: its direction in the plane of normal and
-view, and its roughness. "Nearest" is the Hellinger distance ∫(√a − √b)²: the plain square
-sees the peak alone, and a bright lamp in the lobe's tail is what saturates a pixel.
+Needs scipy; half a minute. Prefiltered pictures hold the lobe of a surface seen straight on, round
+its mirrored direction. At a slant the true lobe D·V·(n·l) leans to the normal, is narrower across
+the plane of normal and view than along it, and ends at the horizon. For a grid of n·v and
+roughness the sum of three round lobes in that plane is found that is nearest to it. "Nearest" is
+the Hellinger distance ∫(√a − √b)²: the plain square sees the peak alone, and a bright lamp in the
+lobe's tail is what saturates a pixel. What is looked up between the grid's points must be near,
+too, so each point is drawn a little to the mean of its neighbours, in several sweeps.
 """
 
 from __future__ import annotations
@@ -17,7 +19,26 @@ import math
 import numpy as np
 from scipy.optimize import least_squares
 
-MIN_ROUGHNESS = 0.045
+POINTS = 11  # of √(n·v) and of roughness, 0 … 1
+LOOKS = 3
+SWEEPS = 5
+PULL = 0.1  # to the neighbours; of the misfit, which is up to 0.7
+SPAN = np.concatenate([[0.0], np.geomspace(1e-7, 2.0, 600)])  # of 1 − cosine
+
+HEAD = '''# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Where a surface at a slant looks into the prefiltered environment: three looks, fitted.
+
+Printed by ``scripts/fit_environment_lobe.py``, which says what is fitted. One table for each look;
+rows are √(n·v) and columns roughness, both 0, 0.1 … 1.
+"""
+
+from __future__ import annotations
+'''
+TEXTS = {
+    'LEAN': 'How far a look leans from the normal (0) to the mirrored view (1).',
+    'WIDTH': "Roughness of the picture to look into, in units of the surface's.",
+    'PART': 'What a look adds to the light; the three make 1.',
+}
 
 
 def round_lobe(cosine: np.ndarray, roughness: float) -> np.ndarray:
@@ -27,6 +48,10 @@ def round_lobe(cosine: np.ndarray, roughness: float) -> np.ndarray:
     c = np.maximum(cosine, 0.0)
     ggx = a2 / (half * (a2 - 1.0) + 1.0) ** 2
     return c * ggx / (c + np.sqrt(a2 + (1.0 - a2) * c * c))
+
+
+ROUGHNESSES = np.geomspace(0.01, 1.2, 300)
+TOTALS = [2.0 * math.pi * np.trapezoid(round_lobe(1.0 - SPAN, r), SPAN) for r in ROUGHNESSES]
 
 
 def true_lobe(directions: np.ndarray, n_dot_v: float, roughness: float) -> np.ndarray:
@@ -41,7 +66,10 @@ def true_lobe(directions: np.ndarray, n_dot_v: float, roughness: float) -> np.nd
 
 
 def directions_around(n_dot_v: float, roughness: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return directions (N, 3), dense around the mirrored view, and their solid angles (N,)."""
+    """Return directions (N, 3), dense around the mirrored view, and their solid angles (N,).
+
+    They are on one side of the plane of normal and view and stand for both.
+    """
     sine = math.sqrt(1.0 - n_dot_v**2)
     edges = np.concatenate([[0.0], np.geomspace(0.05 * roughness**2, math.pi, 49)])
     middle, size = 0.5 * (edges[1:] + edges[:-1]), np.cos(edges[:-1]) - np.cos(edges[1:])
@@ -49,60 +77,104 @@ def directions_around(n_dot_v: float, roughness: float) -> tuple[np.ndarray, np.
     ahead, up, side = np.array([-sine, 0.0, n_dot_v]), np.array([n_dot_v, 0.0, sine]), np.eye(3)[1]
     ring = np.cos(turn)[:, None] * up + np.sin(turn)[:, None] * side
     directions = np.cos(middle)[:, None, None] * ahead + np.sin(middle)[:, None, None] * ring
-    return directions.reshape(-1, 3), np.repeat(size, 48)
+    return directions.reshape(-1, 3), np.repeat(size * (2.0 * math.pi / 48), 48)
 
 
-def nearest(n_dot_v: float, roughness: float) -> tuple[float, float]:
-    """Return the angle from the normal and the roughness of the nearest round lobe."""
-    directions, solid = directions_around(n_dot_v, roughness)
-    wanted = true_lobe(directions, n_dot_v, roughness)
-    root = np.sqrt(wanted / (wanted * solid).sum())
-    cosines = 1.0 - np.concatenate([[0.0], np.geomspace(1e-9, 1.0, 4000)])
-    weight = np.sqrt(solid)
+class Lobe:
+    """A true lobe, and how far a sum of round ones is from it.
 
-    def misfit(guess: np.ndarray) -> np.ndarray:
-        toward = directions[:, 2] * math.cos(guess[0]) - directions[:, 0] * math.sin(guess[0])
-        total = np.trapezoid(round_lobe(cosines, guess[1]), -cosines)
-        return (np.sqrt(round_lobe(toward, guess[1]) / total) - root) * weight
+    Such a sum is a row of ratios, three each: angle from the normal to that of the mirrored view,
+    logarithm of the roughness to the surface's, logarithm of the part to that of the first.
+    """
 
-    mirrored = math.acos(n_dot_v)
-    found = [
-        least_squares(
-            misfit,
-            [mirrored * (1.0 - 0.3 * roughness**2), max(roughness * share, 0.031)],
-            bounds=([-0.1, 0.03], [1.6, 1.0001]),
-        )
-        for share in (0.999, 0.7)
-    ]
-    angle, rough = min(found, key=lambda result: result.cost).x
-    return float(angle), float(rough)
+    def __init__(self, n_dot_v: float, roughness: float) -> None:
+        """Sample the true lobe."""
+        self.directions, self.solid = directions_around(n_dot_v, roughness)
+        lobe = true_lobe(self.directions, n_dot_v, roughness)
+        self.root = np.sqrt(lobe / (lobe * self.solid).sum())
+        self.mirrored, self.roughness = math.acos(n_dot_v), roughness
+        widest = min(math.log(3.0), -math.log(roughness))
+        self.low = np.repeat([-0.2, math.log(0.3), -5.0], LOOKS)
+        self.high = np.repeat([1.6, widest + 1e-9, 5.0], LOOKS)
+        self.low[2 * LOOKS], self.high[2 * LOOKS] = -1e-9, 1e-9
+
+    def misfit(self, ratios: np.ndarray) -> np.ndarray:
+        """Return the differences whose squares add up to the Hellinger distance."""
+        angles, widths, parts = ratios.reshape(3, LOOKS)
+        angles, widths = angles * self.mirrored, self.roughness * np.exp(widths)
+        parts = np.exp(parts) / np.exp(parts).sum()
+        parts = parts / np.interp(np.log(widths), np.log(ROUGHNESSES), TOTALS)
+        total = np.zeros(len(self.solid))
+        for angle, width, part in zip(angles, widths, parts, strict=True):
+            toward = self.directions[:, 2] * math.cos(angle)
+            toward -= self.directions[:, 0] * math.sin(angle)
+            total += part * round_lobe(toward, width)
+        return (np.sqrt(total) - self.root) * np.sqrt(self.solid)
+
+    def fit(
+        self, first: np.ndarray, neighbours: np.ndarray, pull: float, steps: int
+    ) -> np.ndarray:
+        """Return the ratios of the nearest sum, drawn to the mean of the neighbours'."""
+
+        def all_misfits(ratios: np.ndarray) -> np.ndarray:
+            return np.concatenate([self.misfit(ratios), pull * (ratios - neighbours)])
+
+        first = np.clip(first, self.low + 1e-10, self.high - 1e-10)
+        bounds = (self.low, self.high)
+        return np.asarray(least_squares(all_misfits, first, bounds=bounds, max_nfev=steps).x)
 
 
-def smoothed(table: np.ndarray) -> np.ndarray:
-    """Return a table without the fit's jitter along n·v, where the lobe's width hardly matters."""
-    padded = np.pad(table, ((1, 1), (0, 0)), mode='edge')
-    return 0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]
+def fitted(cosines: np.ndarray) -> np.ndarray:
+    """Return the ratios (n·v, roughness, 9); roughness 0 is a copy of the next.
+
+    The first sweep goes from rough surfaces, whose three lobes are well apart, to smooth ones.
+    """
+    start = np.concatenate(
+        [np.linspace(1.0, 0.1, LOOKS), np.log(np.linspace(0.6, 1.2, LOOKS)), np.zeros(LOOKS)]
+    )
+    found = np.tile(start, (POINTS, POINTS, 1))
+    lobes = {
+        (row, column): Lobe(float(cosine), column / (POINTS - 1))
+        for row, cosine in enumerate(cosines)
+        for column in range(1, POINTS)
+    }
+    for sweep in range(SWEEPS + 1):
+        for row in range(POINTS - 1, -1, -1):
+            for column in range(POINTS - 1, 0, -1):
+                around = [(row + 1, column), (row, column + 1)]
+                around += [(row - 1, column), (row, column - 1)] if sweep else []
+                known = [found[place] for place in around if place in lobes]
+                mean = np.mean(known or [start], axis=0)
+                first = found[row, column] if sweep else mean
+                pull, steps = (PULL, 6) if sweep else (PULL / 4.0, 25)
+                found[row, column] = lobes[row, column].fit(first, mean, pull, steps)
+    found[:, 0] = found[:, 1]
+    found[:, 0, :LOOKS] = 1.0  # a mirror
+    return found
 
 
 def main() -> None:
-    """Fit, and print the tables: rows √(n·v), columns roughness, both 0, 0.1 … 1."""
-    lean, width = np.ones((2, 11, 11))
-    for row, root in enumerate(np.linspace(0.0, 1.0, 11)):
-        for column in range(1, 11):
-            roughness = column / 10.0
-            n_dot_v = float(np.clip(root, 0.1, 0.97)) ** 2
-            angle, rough = nearest(n_dot_v, roughness)
-            sine, cosine = math.sqrt(1.0 - n_dot_v**2), 1.0 - n_dot_v
-            lean[row, column] = math.sin(angle) / (
-                sine * math.cos(angle) + cosine * math.sin(angle)
-            )
-            width[row, column] = rough / roughness if root < 1.0 else 1.0
-    width[:, 0] = width[:, 1]
-    for name, table in (('LEAN', lean), ('WIDTH', width)):
-        print(f'{name} = (')
-        for line in smoothed(smoothed(table)):
-            print('    (' + ', '.join(f'{value:.3f}' for value in line) + '),')
-        print(')')
+    """Fit, and print the module."""
+    # Seen straight on, the lobe is round, and every sum of one direction does.
+    cosines = np.clip(np.linspace(0.0, 1.0, POINTS), 0.12, 0.97) ** 2
+    angles, widths, parts = np.moveaxis(fitted(cosines).reshape(POINTS, POINTS, 3, LOOKS), 2, 0)
+    mirrored = np.arccos(cosines)[:, None, None]
+    angles, widths, parts = angles * mirrored, np.exp(widths), np.exp(parts)
+    widths[-1] = 1.0
+    tables = {
+        'LEAN': np.sin(angles) / (np.sin(angles) + np.sin(mirrored - angles)),
+        'WIDTH': widths,
+        'PART': parts / parts.sum(-1, keepdims=True),
+    }
+    print(HEAD, end='')
+    for name, table in tables.items():
+        print(f'\n{name} = (')
+        for look in range(LOOKS):
+            print('    (')
+            for row in np.round(table[..., look], 3) + 0.0:
+                print('        (' + ', '.join(f'{value:.3f}' for value in row) + '),')
+            print('    ),')
+        print(f')\n"""{TEXTS[name]}"""')
 
 
 if __name__ == '__main__':

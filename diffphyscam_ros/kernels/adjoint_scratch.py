@@ -7,7 +7,7 @@ the derivative of the loss by the pixel's X; the others keep what the forward pa
 
 from __future__ import annotations
 
-from diffphyscam_ros.kernels.scratch import BLOCK, FLOATS
+from diffphyscam_ros.kernels.scratch import BLOCK, FLOATS, LOOKS
 
 _F = FLOATS
 TO_R, TO_G, TO_B = _F, _F + 1 * BLOCK, _F + 2 * BLOCK  # the colour
@@ -39,25 +39,23 @@ EMISSIVE_TEXEL_B = _F + 55 * BLOCK
 OCCLUSION_TEXEL = _F + 56 * BLOCK
 SMOOTH_X, SMOOTH_Y, SMOOTH_Z = _F + 57 * BLOCK, _F + 58 * BLOCK, _F + 59 * BLOCK
 """The normal before the normal texture bends it."""
-SPLIT_SCALE, SPLIT_BIAS = _F + 60 * BLOCK, _F + 61 * BLOCK  # of the environment's table
-SCALE_BY_ROW, SCALE_BY_COLUMN = _F + 62 * BLOCK, _F + 63 * BLOCK  # their slopes there
-BIAS_BY_ROW, BIAS_BY_COLUMN = _F + 64 * BLOCK, _F + 65 * BLOCK
-LIGHT_R, LIGHT_G, LIGHT_B = _F + 66 * BLOCK, _F + 67 * BLOCK, _F + 68 * BLOCK
+LIGHT_R, LIGHT_G, LIGHT_B = _F + 60 * BLOCK, _F + 61 * BLOCK, _F + 62 * BLOCK
 """What the environment sends from the mirrored direction."""
-MIRROR_SEEN = _F + 69 * BLOCK  # share of it that is seen
-BASE_TEXEL_A = _F + 70 * BLOCK
-TO_ALPHA = _F + 71 * BLOCK
-LEAN_BY_ROW, LEAN_BY_COLUMN = _F + 72 * BLOCK, _F + 73 * BLOCK
-POSITION_BY_ROW, POSITION_BY_COLUMN = _F + 74 * BLOCK, _F + 75 * BLOCK
-TO_LEAN, TO_POSITION = _F + 76 * BLOCK, _F + 77 * BLOCK
-SLOPE_X, SLOPE_Y, SLOPE_Z = _F + 78 * BLOCK, _F + 79 * BLOCK, _F + 80 * BLOCK  # of irradiance
-TO_LIGHT = _F + 81 * BLOCK
+MIRROR_SEEN = _F + 63 * BLOCK  # share of it that is seen
+BASE_TEXEL_A = _F + 64 * BLOCK
+TO_ALPHA = _F + 65 * BLOCK
+SLOPE_X, SLOPE_Y, SLOPE_Z = _F + 66 * BLOCK, _F + 67 * BLOCK, _F + 68 * BLOCK  # of irradiance
+TO_LIGHT = _F + 69 * BLOCK
 """9 fields: the derivative by the irradiance, times x, y, z of the normal; three a channel."""
-MONOMIALS = _F + 90 * BLOCK  # 21 fields: the monomials of degree 5 of the normal
-SLOPES = _F + 111 * BLOCK  # 189 numbers of the irradiance, not by the pixel
-INVERSE_LENGTH = _F + 113 * BLOCK  # of the interpolated normal; 0 where it has no length
-TO_MIXED_X, TO_MIXED_Y, TO_MIXED_Z = _F + 114 * BLOCK, _F + 115 * BLOCK, _F + 116 * BLOCK
-ADJOINT_FLOATS = _F + 117 * BLOCK
+MONOMIALS = _F + 78 * BLOCK  # 21 fields: the monomials of degree 5 of the normal
+SLOPES = _F + 99 * BLOCK  # 189 numbers of the irradiance, not by the pixel
+INVERSE_LENGTH = _F + 101 * BLOCK  # of the interpolated normal; 0 where it has no length
+TO_MIXED_X, TO_MIXED_Y, TO_MIXED_Z = _F + 102 * BLOCK, _F + 103 * BLOCK, _F + 104 * BLOCK
+TO_SPLIT_SCALE, TO_SPLIT_BIAS = _F + 105 * BLOCK, _F + 106 * BLOCK
+TO_LEAN = _F + 107 * BLOCK  # of each look into the environment, like the next two
+TO_POSITION = TO_LEAN + LOOKS * BLOCK
+TO_PART = TO_POSITION + LOOKS * BLOCK
+ADJOINT_FLOATS = TO_PART + LOOKS * BLOCK
 
 FIRST_CLEARED, END_CLEARED = TO_DEPTH, TO_TEXEL_R
 """Fields of this range begin a block as zeros: they are added to."""

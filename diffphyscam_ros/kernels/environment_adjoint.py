@@ -11,20 +11,10 @@ import math
 import numpy as np
 
 from diffphyscam_ros.kernels.adjoint_scratch import (
-    BIAS_BY_COLUMN,
-    BIAS_BY_ROW,
-    LEAN_BY_COLUMN,
-    LEAN_BY_ROW,
     LIGHT_B,
     LIGHT_G,
     LIGHT_R,
     MIRROR_SEEN,
-    POSITION_BY_COLUMN,
-    POSITION_BY_ROW,
-    SCALE_BY_COLUMN,
-    SCALE_BY_ROW,
-    SPLIT_BIAS,
-    SPLIT_SCALE,
     TO_AIM_X,
     TO_AIM_Y,
     TO_AIM_Z,
@@ -40,11 +30,14 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
     TO_NORMAL_X,
     TO_NORMAL_Y,
     TO_NORMAL_Z,
+    TO_PART,
     TO_POSITION,
     TO_R,
     TO_ROUGHNESS,
     TO_ROW,
     TO_SEEN,
+    TO_SPLIT_BIAS,
+    TO_SPLIT_SCALE,
     TO_VIEW_X,
     TO_VIEW_Y,
     TO_VIEW_Z,
@@ -53,6 +46,7 @@ from diffphyscam_ros.kernels.bands import add_three
 from diffphyscam_ros.kernels.lighting import (
     DIELECTRIC,
     OCCLUSION_SLOPE,
+    place_in_table,
     SMALL_SEEN,
 )
 from diffphyscam_ros.kernels.runtime import kernel
@@ -66,11 +60,13 @@ from diffphyscam_ros.kernels.scratch import (
     BASE_R,
     BLOCK,
     LEAN,
+    LOOKS,
     METALLIC,
     N_DOT_V,
     NORMAL_X,
     NORMAL_Y,
     NORMAL_Z,
+    PART,
     PLACE_A,
     PLACE_B,
     PLACE_C,
@@ -85,6 +81,7 @@ from diffphyscam_ros.kernels.scratch import (
     SPECULAR_B,
     SPECULAR_G,
     SPECULAR_R,
+    SPLIT_SCALE,
     VIEW_X,
     VIEW_Y,
     VIEW_Z,
@@ -92,46 +89,6 @@ from diffphyscam_ros.kernels.scratch import (
 
 LOG_2 = np.float32(math.log(2.0))
 AT_POLE = np.float32(1e-20)
-TABLE_FIELDS = (
-    (SPLIT_SCALE, SCALE_BY_ROW, SCALE_BY_COLUMN),
-    (SPLIT_BIAS, BIAS_BY_ROW, BIAS_BY_COLUMN),
-    (LEAN, LEAN_BY_ROW, LEAN_BY_COLUMN),
-    (POSITION, POSITION_BY_ROW, POSITION_BY_COLUMN),
-)
-
-
-@kernel(fastmath=True)
-def weigh_reflection_with_slopes(s, n, count, table):
-    """Fill SPECULAR, LEAN and POSITION, SPLIT, and the table's slopes by row and column.
-
-    :param table: (n, n, 4) float32, ``environment_table`` of ``render/reflectance.py``.
-    """
-    side = np.int32(table.shape[0])
-    last = np.float32(side - 1)
-    for i in range(BLOCK):
-        a = min(math.sqrt(s[N_DOT_V + i]), ONE) * last
-        b = min(max(s[ROUGHNESS + i], ZERO), ONE) * last
-        row = np.int32(min(max(np.int32(a), np.int32(0)), np.int32(side - 2)))
-        column = np.int32(min(max(np.int32(b), np.int32(0)), np.int32(side - 2)))
-        n[PLACE_A + i], n[PLACE_B + i] = row, column
-        s[SHARE_A + i], s[SHARE_B + i] = a - np.float32(row), b - np.float32(column)
-    for number, fields in enumerate(TABLE_FIELDS):
-        value, by_row, by_column = fields
-        for i in range(count):
-            j, k = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
-            da, db = s[SHARE_A + i], s[SHARE_B + i]
-            upper, lower = table[j, k, number], table[j + 1, k, number]
-            across = table[j, k + 1, number] - upper
-            below = table[j + 1, k + 1, number] - lower
-            first, second = upper + db * across, lower + db * below
-            s[value + i] = first + da * (second - first)
-            s[by_row + i] = second - first
-            s[by_column + i] = across + da * (below - across)
-    for channel in range(3):
-        base, specular = BASE_R + channel * BLOCK, SPECULAR_R + channel * BLOCK
-        for i in range(BLOCK):
-            f0 = DIELECTRIC + (s[base + i] - DIELECTRIC) * s[METALLIC + i]
-            s[specular + i] = f0 * s[SPLIT_SCALE + i] + s[SPLIT_BIAS + i]
 
 
 @kernel(fastmath=True)
@@ -168,54 +125,76 @@ def _see_mirrored_adjoint(s, to_share):
 
 
 @kernel(fastmath=True)
-def weigh_reflection_adjoint(s, last, intensity, partly):
+def weigh_reflection_adjoint(s, n, table, intensity, partly, band, to_intensity):
     """Carry the derivatives by the mirrored light's weight back to material and angle.
 
-    Reads LIGHT, the mirrored environment, MIRROR_SEEN, TO_LEAN and TO_POSITION.
+    Reads LIGHT, the mirrored environment, MIRROR_SEEN, TO_LEAN, TO_POSITION and TO_PART.
 
-    :param last: rows of the split-sum table less one.
+    :param table: see ``kernels/lighting.py``.
     :param intensity: of the environment.
     :param partly: whether MIRROR_SEEN may be less than 1.
+    :param to_intensity: (bands, 1) float64, added to at ``band``.
     """
+    total = ZERO
     for i in range(BLOCK):
         seen = s[MIRROR_SEEN + i]
-        r = intensity * s[TO_R + i] * s[LIGHT_R + i]
-        g = intensity * s[TO_G + i] * s[LIGHT_G + i]
-        b = intensity * s[TO_B + i] * s[LIGHT_B + i]
-        s[TO_COLUMN + i] = (
-            r * s[SPECULAR_R + i] + g * s[SPECULAR_G + i] + b * s[SPECULAR_B + i]
-        )  # no longer in use: the derivative by MIRROR_SEEN
-        r, g, b = r * seen, g * seen, b * seen
+        r, g, b = (
+            s[TO_R + i] * s[LIGHT_R + i],
+            s[TO_G + i] * s[LIGHT_G + i],
+            s[TO_B + i] * s[LIGHT_B + i],
+        )
+        mirrored = r * s[SPECULAR_R + i] + g * s[SPECULAR_G + i] + b * s[SPECULAR_B + i]
+        total += mirrored * seen
+        # No longer in use: the derivative by MIRROR_SEEN.
+        s[TO_COLUMN + i] = mirrored * intensity
+        share = seen * intensity
+        r, g, b = r * share, g * share, b * share
         metal, scale = s[METALLIC + i], s[SPLIT_SCALE + i]
         away_r, away_g = s[BASE_R + i] - DIELECTRIC, s[BASE_G + i] - DIELECTRIC
         away_b = s[BASE_B + i] - DIELECTRIC
-        to_bias = r + g + b
         mean = r * away_r + g * away_g + b * away_b
-        to_scale = DIELECTRIC * to_bias + metal * mean
+        s[TO_SPLIT_BIAS + i] = r + g + b
+        s[TO_SPLIT_SCALE + i] = DIELECTRIC * (r + g + b) + metal * mean
         s[TO_BASE_R + i] += r * scale * metal
         s[TO_BASE_G + i] += g * scale * metal
         s[TO_BASE_B + i] += b * scale * metal
         s[TO_METALLIC + i] += scale * mean
-        root = math.sqrt(s[N_DOT_V + i])
-        to_row = to_scale * s[SCALE_BY_ROW + i] + to_bias * s[BIAS_BY_ROW + i]
-        to_row += s[TO_LEAN + i] * s[LEAN_BY_ROW + i]
-        to_row += s[TO_POSITION + i] * s[POSITION_BY_ROW + i]
-        s[TO_N_DOT_V + i] += to_row * last * HALF / root if root <= ONE else ZERO
-        to_column = to_scale * s[SCALE_BY_COLUMN + i] + to_bias * s[BIAS_BY_COLUMN + i]
-        to_column += s[TO_LEAN + i] * s[LEAN_BY_COLUMN + i]
-        to_column += s[TO_POSITION + i] * s[POSITION_BY_COLUMN + i]
-        given = s[ROUGHNESS + i]
-        s[TO_ROUGHNESS + i] += to_column * last if given >= ZERO and given <= ONE else ZERO
+    to_intensity[band, 0] += total
     if partly:
         _see_mirrored_adjoint(s, TO_COLUMN)
+    _table_adjoint(s, n, table)
+
+
+@kernel(fastmath=True)
+def _table_adjoint(s, n, table):
+    """Carry the derivatives by the table's numbers, from TO_SPLIT on, to angle and roughness."""
+    place_in_table(s, n, np.int32(table.shape[0]))
+    last = np.float32(table.shape[0] - 1)
+    for i in range(BLOCK):
+        j, k = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
+        da, db = s[SHARE_A + i], s[SHARE_B + i]
+        to_row, to_column = ZERO, ZERO
+        for number in range(table.shape[2]):
+            to = s[np.uint32(TO_SPLIT_SCALE + number * BLOCK + i)]
+            upper, lower = table[j, k, number], table[j + 1, k, number]
+            across = table[j, k + 1, number] - upper
+            below = table[j + 1, k + 1, number] - lower
+            to_row += to * (lower - upper + db * (below - across))
+            to_column += to * (across + da * (below - across))
+        s[TO_ROW + i], s[TO_COLUMN + i] = to_row, to_column
+    for i in range(BLOCK):
+        root, given = math.sqrt(s[N_DOT_V + i]), s[ROUGHNESS + i]
+        s[TO_N_DOT_V + i] += s[TO_ROW + i] * last * HALF / root if root <= ONE else ZERO
+        s[TO_ROUGHNESS + i] += s[TO_COLUMN + i] * last if given >= ZERO and given <= ONE else ZERO
 
 
 @kernel(fastmath=True)
 def uniform_environment_adjoint(s, glossy, intensity, band, to_glossy, flags, wanted):
     """Fill LIGHT with the one colour of a uniform environment, and give it its derivative."""
     red, green, blue = glossy[0, 0], glossy[0, 1], glossy[0, 2]
+    for i in range(3 * LOOKS * BLOCK):
+        s[TO_LEAN + i] = ZERO  # and TO_POSITION and TO_PART, which follow
     for i in range(BLOCK):
-        s[TO_LEAN + i] = s[TO_POSITION + i] = ZERO
         s[LIGHT_R + i], s[LIGHT_G + i], s[LIGHT_B + i] = red, green, blue
     if wanted:
         r, g, b = ZERO, ZERO, ZERO
@@ -228,18 +207,27 @@ def uniform_environment_adjoint(s, glossy, intensity, band, to_glossy, flags, wa
 
 
 @kernel(fastmath=True)
+def clear_light(s):
+    """Fill LIGHT with black."""
+    for i in range(BLOCK):
+        s[LIGHT_R + i] = s[LIGHT_G + i] = s[LIGHT_B + i] = ZERO
+
+
+@kernel(fastmath=True)
 def mirrored_environment_adjoint(
-    s, n, glossy, size, levels, intensity, band, to_glossy, flags, wanted
+    s, n, glossy, size, levels, intensity, band, to_glossy, flags, wanted, look
 ):
-    """Fill LIGHT, TO_COLUMN, TO_ROW and TO_POSITION.
+    """Add what one look sees to LIGHT; fill TO_COLUMN, TO_ROW, TO_POSITION and TO_PART.
 
     Reads PLACE and SHARE of where AIM points.
 
     :param to_glossy: (bands, L·h·w, 3) float32 and its ``flags``, used where ``wanted``.
     """
     last = np.float32(levels - 1)
+    offset = np.uint32(look * BLOCK)
     for i in range(BLOCK):
-        given = s[POSITION + i]
+        own = offset + np.uint32(i)
+        given, portion = s[np.uint32(POSITION) + own], s[np.uint32(PART) + own]
         position = min(max(given, ZERO), ONE) * last
         level = min(max(np.int32(position), 0), levels - 2)
         share = position - np.float32(level)
@@ -250,7 +238,7 @@ def mirrored_environment_adjoint(
         dx, dy = wb + wd, wc + wd
         step = np.uint32(size)
         weight = intensity * s[MIRROR_SEEN + i]
-        by_column, by_row, by_level = ZERO, ZERO, ZERO
+        by_column, by_row, by_level, by_part = ZERO, ZERO, ZERO, ZERO
         for channel in range(3):
             pa, pb = glossy[a, channel], glossy[b, channel]
             pc, pd = glossy[c, channel], glossy[d, channel]
@@ -259,15 +247,20 @@ def mirrored_environment_adjoint(
             to = weight * s[TO_R + channel * BLOCK + i] * s[SPECULAR_R + channel * BLOCK + i]
             near = wa * pa + wb * pb + wc * pc + wd * pd
             far = wa * qa + wb * qb + wc * qc + wd * qd
-            s[LIGHT_R + channel * BLOCK + i] = near + share * (far - near)
+            seen = near + share * (far - near)
+            s[LIGHT_R + channel * BLOCK + i] += portion * seen
+            by_part += to * seen
             by_level += to * (far - near)
             pa, pb = pa + share * (qa - pa), pb + share * (qb - pb)
             pc, pd = pc + share * (qc - pc), pd + share * (qd - pd)
             by_column += to * ((ONE - dy) * (pb - pa) + dy * (pd - pc))
             by_row += to * ((ONE - dx) * (pc - pa) + dx * (pd - pb))
-        s[TO_COLUMN + i], s[TO_ROW + i] = by_column, by_row
-        s[TO_POSITION + i] = by_level * last if given >= ZERO and given <= ONE else ZERO
+        s[TO_COLUMN + i], s[TO_ROW + i] = portion * by_column, portion * by_row
+        s[np.uint32(TO_PART) + own] = by_part
+        inside = given >= ZERO and given <= ONE
+        s[np.uint32(TO_POSITION) + own] = portion * by_level * last if inside else ZERO
         if wanted:
+            weight *= portion
             r = weight * s[TO_R + i] * s[SPECULAR_R + i]
             g = weight * s[TO_G + i] * s[SPECULAR_G + i]
             blue = weight * s[TO_B + i] * s[SPECULAR_B + i]
@@ -288,11 +281,16 @@ def add_four(table, flags, band, a, b, c, d, shares, red, green, blue):
 
 
 @kernel(fastmath=True)
-def picture_adjoint(s, n, count, picture, intensity, band, to_picture, flags, wanted):
+def picture_adjoint(
+    s, n, count, picture, intensity, band, to_picture, flags, wanted, to_intensity
+):
     """Fill TO_COLUMN and TO_ROW for pixels that look at the environment's picture.
 
     Reads PLACE and SHARE of where AIM points.
+
+    :param to_intensity: (bands, 1) float64, added to at ``band``.
     """
+    total = ZERO
     for i in range(count):
         a, b = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
         c, d = np.uint32(n[PLACE_C + i]), np.uint32(n[PLACE_D + i])
@@ -303,6 +301,8 @@ def picture_adjoint(s, n, count, picture, intensity, band, to_picture, flags, wa
             to = intensity * s[TO_R + channel * BLOCK + i]
             pa, pb = picture[a, channel], picture[b, channel]
             pc, pd = picture[c, channel], picture[d, channel]
+            seen = wa * pa + wb * pb + wc * pc + wd * pd
+            total += s[TO_R + channel * BLOCK + i] * seen
             by_column += to * ((ONE - dy) * (pb - pa) + dy * (pd - pc))
             by_row += to * ((ONE - dx) * (pc - pa) + dx * (pd - pb))
         s[TO_COLUMN + i], s[TO_ROW + i] = by_column, by_row
@@ -310,6 +310,7 @@ def picture_adjoint(s, n, count, picture, intensity, band, to_picture, flags, wa
             r, g, blue = s[TO_R + i], s[TO_G + i], s[TO_B + i]
             shares = (wa * intensity, wb * intensity, wc * intensity, wd * intensity)
             add_four(to_picture, flags, band, a, b, c, d, shares, r, g, blue)
+    to_intensity[band, 0] += total
 
 
 @kernel(fastmath=True)
@@ -358,17 +359,18 @@ def aim_at_latlong_adjoint(s, count, turn, width, height, band, to_turn):
 
 
 @kernel(fastmath=True)
-def aim_reflection_adjoint(s):
-    """Carry TO_AIM, where most mirrored light comes from, back to normal and view; set TO_LEAN."""
+def aim_reflection_adjoint(s, look):
+    """Carry TO_AIM, where a look goes, back to normal and view; set its TO_LEAN."""
+    leans, to_leans = np.uint32(LEAN + look * BLOCK), np.uint32(TO_LEAN + look * BLOCK)
     for i in range(BLOCK):
         nx, ny, nz = s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i]
         vx, vy, vz = s[VIEW_X + i], s[VIEW_Y + i], s[VIEW_Z + i]
         tx, ty, tz = s[TO_AIM_X + i], s[TO_AIM_Y + i], s[TO_AIM_Z + i]
         facing = nx * vx + ny * vy + nz * vz
-        lean = s[LEAN + i]
+        lean = s[leans + np.uint32(i)]
         n_dot_to = nx * tx + ny * ty + nz * tz
         v_dot_to = vx * tx + vy * ty + vz * tz
-        s[TO_LEAN + i] = TWO * facing * n_dot_to - v_dot_to - n_dot_to
+        s[to_leans + np.uint32(i)] = TWO * facing * n_dot_to - v_dot_to - n_dot_to
         own = ONE - lean + TWO * lean * facing
         twice = TWO * lean * n_dot_to
         s[TO_NORMAL_X + i] += own * tx + twice * vx

@@ -39,6 +39,7 @@ from diffphyscam_ros.kernels.scratch import (
     OUT_B,
     OUT_G,
     OUT_R,
+    PART,
     PIXEL,
     PLACE_A,
     PLACE_B,
@@ -52,6 +53,8 @@ from diffphyscam_ros.kernels.scratch import (
     SPECULAR_B,
     SPECULAR_G,
     SPECULAR_R,
+    SPLIT_BIAS,
+    SPLIT_SCALE,
     VIEW_X,
     VIEW_Y,
     VIEW_Z,
@@ -205,25 +208,22 @@ def add_diffuse_environment(s):
 
 
 @kernel(fastmath=True)
-def aim_reflection(s):
-    """Fill AIM with the direction from which most of the mirrored light comes, by LEAN."""
+def aim_reflection(s, look):
+    """Fill AIM with the direction of one look into the environment, by its LEAN."""
+    own = np.uint32(LEAN + look * BLOCK)  # unsigned: no check for places from the end
     for i in range(BLOCK):
         nx, ny, nz = s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i]
         vx, vy, vz = s[VIEW_X + i], s[VIEW_Y + i], s[VIEW_Z + i]
         twice = TWO * (nx * vx + ny * vy + nz * vz)
-        lean = s[LEAN + i]
+        lean = s[own + np.uint32(i)]
         s[AIM_X + i] = nx + (twice * nx - vx - nx) * lean
         s[AIM_Y + i] = ny + (twice * ny - vy - ny) * lean
         s[AIM_Z + i] = nz + (twice * nz - vz - nz) * lean
 
 
 @kernel(fastmath=True)
-def weigh_reflection(s, n, count, table):
-    """Fill SPECULAR with the split-sum weight F0·scale + bias, and LEAN and POSITION.
-
-    :param table: (n, n, 4) float32, ``environment_table`` of ``render/reflectance.py``.
-    """
-    side = np.int32(table.shape[0])
+def place_in_table(s, n, side):
+    """Fill PLACE_A and SHARE_A by n·v, PLACE_B and SHARE_B by roughness."""
     last = np.float32(side - 1)
     for i in range(BLOCK):
         a = min(math.sqrt(s[N_DOT_V + i]), ONE) * last
@@ -232,38 +232,27 @@ def weigh_reflection(s, n, count, table):
         column = np.int32(min(max(np.int32(b), np.int32(0)), np.int32(side - 2)))
         n[PLACE_A + i], n[PLACE_B + i] = row, column
         s[SHARE_A + i], s[SHARE_B + i] = a - np.float32(row), b - np.float32(column)
-    for i in range(count):
-        j, k = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
-        da, db = s[SHARE_A + i], s[SHARE_B + i]
-        w11 = da * db
-        w10, w01 = da - w11, db - w11
-        w00 = ONE - da - w01
-        s[SPECULAR_R + i] = (
-            w00 * table[j, k, 0]
-            + w01 * table[j, k + 1, 0]
-            + w10 * table[j + 1, k, 0]
-            + w11 * table[j + 1, k + 1, 0]
-        )
-        s[SPECULAR_G + i] = (
-            w00 * table[j, k, 1]
-            + w01 * table[j, k + 1, 1]
-            + w10 * table[j + 1, k, 1]
-            + w11 * table[j + 1, k + 1, 1]
-        )
-        s[LEAN + i] = (
-            w00 * table[j, k, 2]
-            + w01 * table[j, k + 1, 2]
-            + w10 * table[j + 1, k, 2]
-            + w11 * table[j + 1, k + 1, 2]
-        )
-        s[POSITION + i] = (
-            w00 * table[j, k, 3]
-            + w01 * table[j, k + 1, 3]
-            + w10 * table[j + 1, k, 3]
-            + w11 * table[j + 1, k + 1, 3]
-        )
+
+
+@kernel(fastmath=True)
+def weigh_reflection(s, n, count, table):
+    """Fill SPLIT, LEAN, POSITION and PART, and SPECULAR with the weight F0·scale + bias.
+
+    :param table: (n, n, 11) float32, ``environment_table`` of ``render/reflectance.py``; its
+        numbers are in the order of the fields.
+    """
+    place_in_table(s, n, np.int32(table.shape[0]))
+    for number in range(table.shape[2]):
+        field = np.uint32(SPLIT_SCALE + number * BLOCK)
+        for i in range(count):
+            j, k = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
+            upper, lower = table[j, k, number], table[j + 1, k, number]
+            db = s[SHARE_B + i]
+            upper += db * (table[j, k + 1, number] - upper)
+            lower += db * (table[j + 1, k + 1, number] - lower)
+            s[field + np.uint32(i)] = upper + s[SHARE_A + i] * (lower - upper)
     for i in range(BLOCK):
-        scale, bias, metal = s[SPECULAR_R + i], s[SPECULAR_G + i], s[METALLIC + i]
+        scale, bias, metal = s[SPLIT_SCALE + i], s[SPLIT_BIAS + i], s[METALLIC + i]
         s[SPECULAR_R + i] = (DIELECTRIC + (s[BASE_R + i] - DIELECTRIC) * metal) * scale + bias
         s[SPECULAR_G + i] = (DIELECTRIC + (s[BASE_G + i] - DIELECTRIC) * metal) * scale + bias
         s[SPECULAR_B + i] = (DIELECTRIC + (s[BASE_B + i] - DIELECTRIC) * metal) * scale + bias
@@ -292,18 +281,20 @@ def add_uniform_environment(s, red, green, blue):
 
 
 @kernel(fastmath=True)
-def add_mirrored_environment(s, n, count, glossy, size, levels, intensity):
-    """Add the prefiltered environment in the mirrored direction, linear between its levels.
+def add_mirrored_environment(s, n, count, glossy, size, levels, intensity, look):
+    """Add what one look sees of the prefiltered environment, linear between its levels.
 
     :param glossy: (L·h·w, 3) float32; ``size``: h·w.
     """
     last = np.float32(levels - 1)
+    positions, parts = np.uint32(POSITION + look * BLOCK), np.uint32(PART + look * BLOCK)
     for i in range(count):
-        position = min(max(s[POSITION + i], ZERO), ONE) * last
+        position = min(max(s[positions + np.uint32(i)], ZERO), ONE) * last
         level = min(max(np.int32(position), 0), levels - 2)
         share = position - np.float32(level)
+        part = intensity * s[parts + np.uint32(i)]
         red, green, blue = four_pixels(s, n, i, glossy, level * size)
         r, g, b = four_pixels(s, n, i, glossy, (level + 1) * size)
-        s[OUT_R + i] += intensity * s[SPECULAR_R + i] * (red + share * (r - red))
-        s[OUT_G + i] += intensity * s[SPECULAR_G + i] * (green + share * (g - green))
-        s[OUT_B + i] += intensity * s[SPECULAR_B + i] * (blue + share * (b - blue))
+        s[OUT_R + i] += part * s[SPECULAR_R + i] * (red + share * (r - red))
+        s[OUT_G + i] += part * s[SPECULAR_G + i] * (green + share * (g - green))
+        s[OUT_B + i] += part * s[SPECULAR_B + i] * (blue + share * (b - blue))

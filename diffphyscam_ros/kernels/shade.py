@@ -39,6 +39,7 @@ from diffphyscam_ros.kernels.scratch import (
     FLOATS,
     INTEGERS,
     LIT,
+    LOOKS,
     OUT_B,
     OUT_G,
     OUT_R,
@@ -128,9 +129,12 @@ def _shade_block(
                 s, intensity * glossy[0, 0], intensity * glossy[0, 1], intensity * glossy[0, 2]
             )
         else:
-            aim_reflection(s)
-            aim_at_latlong(s, n, turn, width, height)
-            add_mirrored_environment(s, n, count, glossy, height * width, levels, intensity)
+            for look in range(LOOKS):
+                aim_reflection(s, look)
+                aim_at_latlong(s, n, turn, width, height)
+                add_mirrored_environment(
+                    s, n, count, glossy, height * width, levels, intensity, look
+                )
     _write(s, n, count, color)
     if has_alpha:
         for i in range(count):

@@ -32,12 +32,12 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
 from diffphyscam_ros.kernels.environment_adjoint import (
     aim_at_latlong_adjoint,
     aim_reflection_adjoint,
+    clear_light,
     mirrored_environment_adjoint,
     picture_adjoint,
     see_mirrored,
     uniform_environment_adjoint,
     weigh_reflection_adjoint,
-    weigh_reflection_with_slopes,
 )
 from diffphyscam_ros.kernels.irradiance_adjoint import (
     add_diffuse_environment_adjoint,
@@ -49,6 +49,7 @@ from diffphyscam_ros.kernels.lighting import (
     FULL,
     read_light_visibility,
     see_sky,
+    weigh_reflection,
 )
 from diffphyscam_ros.kernels.lighting_adjoint import (
     add_light_adjoint,
@@ -72,6 +73,7 @@ from diffphyscam_ros.kernels.scratch import (
     FLIP,
     INTEGERS,
     LIT,
+    LOOKS,
     PIXEL,
     RAY_X,
     RAY_Y,
@@ -101,7 +103,7 @@ from diffphyscam_ros.kernels.surface_kept import recompute_surface
 
 # Places in ``wants``.
 SURFACE, CAMERA, NORMALS, UVS, COLORS, ATLAS, GLOSSY, PICTURE = range(8)
-FACTORS, LIGHTS, IRRADIANCE, TURN, ROTATE, PINHOLE = range(8, 14)
+FACTORS, LIGHTS, IRRADIANCE, TURN, ROTATE, PINHOLE, INTENSITY = range(8, 15)
 # Places in ``given``.
 COLOR, DEPTH, NORMAL, ALPHA = range(4)
 
@@ -146,7 +148,7 @@ def _light_adjoint(
     band,
 ):
     """Walk back from the colours to normals, materials, depth and rays, and to all light."""
-    _, to_lights, to_irradiance, to_turn, _, _ = sums
+    _, to_lights, to_irradiance, to_turn, _, _, to_intensity = sums
     light_visibility, has_light_visibility, sky_visibility, has_sky_visibility = visibility
     face_viewer(s)
     for i in range(BLOCK):
@@ -162,7 +164,7 @@ def _light_adjoint(
             see_sky(s, n, BLOCK, sky_visibility)
         add_diffuse_environment_adjoint(s, irradiance, band, to_irradiance, wants[IRRADIANCE])
         partly = has_sky_visibility or (uses & USES_OCCLUSION) != 0
-        weigh_reflection_with_slopes(s, n, BLOCK, table)
+        weigh_reflection(s, n, BLOCK, table)
         see_mirrored(s, partly)
         levels, height, width = glossy_shape[0], glossy_shape[1], glossy_shape[2]
         if height * width == 1:
@@ -170,23 +172,17 @@ def _light_adjoint(
                 s, glossy, intensity, band, to_glossy, glossy_flags, wants[GLOSSY]
             )
         else:
-            aim_reflection(s)
-            aim_at_latlong(s, n, turn, width, height)
-            mirrored_environment_adjoint(
-                s,
-                n,
-                glossy,
-                height * width,
-                levels,
-                intensity,
-                band,
-                to_glossy,
-                glossy_flags,
-                wants[GLOSSY],
-            )
-            aim_at_latlong_adjoint(s, BLOCK, turn, width, height, band, to_turn)
-            aim_reflection_adjoint(s)
-        weigh_reflection_adjoint(s, np.float32(table.shape[0] - 1), intensity, partly)
+            clear_light(s)
+            for look in range(LOOKS):
+                aim_reflection(s, look)
+                aim_at_latlong(s, n, turn, width, height)
+                mirrored_environment_adjoint(
+                    s, n, glossy, height * width, levels, intensity, band, to_glossy,
+                    glossy_flags, wants[GLOSSY], look,
+                )  # fmt: skip
+                aim_at_latlong_adjoint(s, BLOCK, turn, width, height, band, to_turn)
+                aim_reflection_adjoint(s, look)
+        weigh_reflection_adjoint(s, n, table, intensity, partly, band, to_intensity)
         if has_sky_visibility:
             for i in range(BLOCK):
                 s[TO_SEEN + i] *= FULL * np.float32(sky_visibility[np.uint32(n[PIXEL + i])])
@@ -200,7 +196,7 @@ def _surface_adjoint(
     """Walk back from normals, materials, depth and rays to vertices, textures and factors."""
     _, _, _, normals, uvs, colors = geometry
     factors, flags, atlas, levels, counts = materials
-    to_factors, _, _, _, to_rotate, to_pinhole = sums
+    to_factors, _, _, _, to_rotate, to_pinhole, _ = sums
     to_camera, camera_flags, to_normals, normal_flags, to_uvs, uv_flags = tables[:6]
     to_colors, color_flags, to_atlas, atlas_flags = tables[6:10]
     surface, wants_atlas = wants[SURFACE], wants[ATLAS]
@@ -267,14 +263,15 @@ def _missed_adjoint(
 ):
     """Walk back from pixels that show the environment to its picture, the turn and the rays."""
     _, _, _, picture, shape = environment
-    _, _, _, to_turn, _, to_pinhole = sums
+    _, _, _, to_turn, _, to_pinhole, to_intensity = sums
     _, _, _, _, _, _, _, _, _, _, _, _, to_picture, picture_flags = tables
     for i in range(BLOCK):
         s[AIM_X + i], s[AIM_Y + i], s[AIM_Z + i] = s[RAY_X + i], s[RAY_Y + i], ONE
     aim_at_latlong(s, n, turn, shape[1], shape[0])
     picture_adjoint(
-        s, n, count, picture, intensity, band, to_picture, picture_flags, wants[PICTURE]
-    )
+        s, n, count, picture, intensity, band, to_picture, picture_flags, wants[PICTURE],
+        to_intensity,
+    )  # fmt: skip
     aim_at_latlong_adjoint(s, count, turn, shape[1], shape[0], band, to_turn)
     for i in range(BLOCK):
         s[TO_RAY_X + i], s[TO_RAY_Y + i] = s[TO_AIM_X + i], s[TO_AIM_Y + i]
@@ -329,13 +326,13 @@ def shade_adjoint(
     :param tables: of the seven from the vertices on, each (bands, N, C) float32 and its flags
         (bands, ⌈N / 64⌉) uint8; added to.
     :param sums: with bands first, float64: factors (I, 12), lights (L, 14), irradiance (31, 3),
-        turn (3, 3), normal matrices (I, 3, 3), pinhole (4,); added to.
+        turn (3, 3), normal matrices (I, 3, 3), pinhole (4,), intensity (1,); added to.
     """
     step_x, step_y = np.float32(1.0 / pinhole[0]), np.float32(1.0 / pinhole[1])
     cx, cy = np.float32(pinhole[2]), np.float32(pinhole[3])
     bands = order.shape[0]
     # All that a pixel which shows the environment can pass anything to.
-    beyond = wants[PICTURE] or wants[TURN] or wants[PINHOLE]
+    beyond = wants[PICTURE] or wants[TURN] or wants[PINHOLE] or wants[INTENSITY]
     show_environment = show_environment and given[COLOR] and beyond
     for task in prange(bands):
         s, n = np.zeros(ADJOINT_FLOATS, np.float32), np.zeros(INTEGERS, np.int32)

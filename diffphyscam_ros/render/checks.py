@@ -10,6 +10,7 @@ import torch
 
 from diffphyscam_ros.camera.intrinsics import Intrinsics
 from diffphyscam_ros.render.geometry import LARGEST
+from diffphyscam_ros.render.lighting import environment_tensors
 from diffphyscam_ros.render.lights import light_tensors
 from diffphyscam_ros.render.materials import used_textures
 from diffphyscam_ros.scene.types import Scene
@@ -57,15 +58,17 @@ def check_instance_poses(scene: Scene) -> None:
 
 
 def check_surroundings(scene: Scene) -> None:
-    """Refuse numbers of the environment and a background that are not finite.
+    """Refuse numbers of the environment that are none, and what is not finite.
 
     :raises ValueError: naming the number.
     """
     world = scene.environment
     for name in ('rotation', 'intensity') if world is not None else ():
-        value = float(getattr(world, name))
-        if not math.isfinite(value):
-            raise ValueError(f'{name} of the environment is {value}: must be finite')
+        value = torch.as_tensor(getattr(world, name)).detach()
+        if value.ndim != 0 or not bool(torch.isfinite(value)):
+            raise ValueError(
+                f'{name} of the environment is {value.tolist()}: must be one finite number'
+            )
     if scene.background is not None and not all(map(math.isfinite, scene.background)):
         raise ValueError(f'background is {tuple(scene.background)}: must be finite')
 
@@ -96,7 +99,7 @@ def precision(scene: Scene, moved: list[object]) -> torch.dtype:
     found += [texture.image for texture in used_textures(scene.instances)]
     found += light_tensors(scene.lights)
     if scene.environment is not None:
-        found.append(scene.environment.image)
+        found += environment_tensors(scene.environment)
     double = any(
         isinstance(value, torch.Tensor) and value.requires_grad and value.dtype == torch.float64
         for value in found

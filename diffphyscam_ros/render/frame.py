@@ -143,7 +143,7 @@ class FramePacker:
             lights=here(pack_lights(scene.lights, world_to_camera.to(dtype))),
             maps=self._pack_environment(scene, dtype, keep_light),
             turn=here(environment_turn(world.rotation if world else 0.0, to_world)),
-            intensity=float(world.intensity) if world else 0.0,
+            intensity=here(torch.as_tensor(world.intensity if world else 0.0)),
             background=None
             if scene.background is None
             else here(torch.as_tensor(scene.background)),

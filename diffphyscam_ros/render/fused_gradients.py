@@ -49,6 +49,7 @@ INPUTS = (
     'turn',
     'rotate',
     'pinhole',
+    'intensity',
 )
 TABLES = INPUTS[:7]
 SUMS = INPUTS[7:]
@@ -164,7 +165,7 @@ def _walk_back(
                 environment_arrays(illumination, held.get('irradiance')),
                 environment_table().numpy(),
                 np.ascontiguousarray(held['turn'].numpy()),
-                np.float32(illumination.intensity),
+                np.float32(held['intensity'].item()),
                 illumination.background is None and illumination.maps is not None,
                 spread_order(bands),
                 _given(outputs[0], pixels, 3),
@@ -223,6 +224,7 @@ def shade_with_gradient(
         'turn': light.turn,
         'rotate': normal_matrices(frame.mesh_to_camera).to(torch.float32),
         'pinhole': frame.pinhole,
+        'intensity': light.intensity.reshape(1),
     }
     color, depth, normal, instance, alpha = _ShadedPicture.apply(  # type: ignore[no-untyped-call]
         _Plan(kept, frame, buffers, tables), *(inputs[name] for name in INPUTS)

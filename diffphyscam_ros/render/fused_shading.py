@@ -116,7 +116,7 @@ def shade_fused(
         environment_arrays(illumination),
         environment_table().numpy(),
         np.ascontiguousarray(illumination.turn.detach().numpy()),
-        np.float32(illumination.intensity),
+        np.float32(illumination.intensity.detach()),
         background is None and illumination.maps is not None,
         np.zeros(3, np.float32) if background is None else background.numpy(),
         spread_order(-(-view.height // shade_kernel.ROWS_PER_TASK)),

@@ -40,7 +40,7 @@ class Illumination:
     :param lights: (L, 14), see :func:`diffphyscam_ros.render.lights.pack_lights`.
     :param maps: the environment, or None.
     :param turn: (3, 3) optical frame → environment picture.
-    :param intensity: multiplies the environment.
+    :param intensity: () multiplies the environment.
     :param background: (3,) where nothing is hit, or None to show the environment.
     :param light_visibility: (L, H·W) uint8, the share of each light that reaches each pixel's
         surface (255 = all of it), or None where nothing is shadowed. Carries no gradient.
@@ -51,17 +51,23 @@ class Illumination:
     lights: torch.Tensor
     maps: EnvironmentMaps | None
     turn: torch.Tensor
-    intensity: float
+    intensity: torch.Tensor
     background: torch.Tensor | None
     light_visibility: torch.Tensor | None = None
     sky_visibility: torch.Tensor | None = None
+
+
+def environment_tensors(environment: Environment) -> list[torch.Tensor]:
+    """Return what of an environment is a tensor."""
+    values = (environment.image, environment.rotation, environment.intensity)
+    return [value for value in values if isinstance(value, torch.Tensor)]
 
 
 def lighting_needs_grad(scene: Scene) -> bool:
     """Return whether a gradient is asked of any light or of the environment."""
     values = light_tensors(scene.lights)
     if scene.environment is not None:
-        values.append(scene.environment.image)
+        values += environment_tensors(scene.environment)
     return any(needs_grad(value) for value in values)
 
 
@@ -91,10 +97,14 @@ def pack_environment(
     )
 
 
-def environment_turn(rotation: float, camera_to_world: torch.Tensor) -> torch.Tensor:
+def environment_turn(
+    rotation: float | torch.Tensor, camera_to_world: torch.Tensor
+) -> torch.Tensor:
     """Return (3, 3): optical frame → the frame in which the environment's picture is given."""
-    cosine, sine = math.cos(rotation), math.sin(rotation)
-    back = torch.tensor([[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+    angle = torch.as_tensor(rotation, dtype=torch.float64, device='cpu')
+    cosine, sine = angle.cos(), angle.sin()
+    zero, one = torch.zeros_like(angle), torch.ones_like(angle)
+    back = torch.stack([cosine, sine, zero, -sine, cosine, zero, zero, zero, one]).reshape(3, 3)
     return back.to(camera_to_world.device, camera_to_world.dtype) @ camera_to_world[:3, :3]
 
 
@@ -109,7 +119,9 @@ def _probes() -> tuple[torch.Tensor, torch.Tensor]:
     return directions, torch.linalg.pinv(monomials(directions))
 
 
-def turned_irradiance(maps: EnvironmentMaps, turn: torch.Tensor, intensity: float) -> torch.Tensor:
+def turned_irradiance(
+    maps: EnvironmentMaps, turn: torch.Tensor, intensity: torch.Tensor
+) -> torch.Tensor:
     """Return the irradiance (31, 3) float32 as a polynomial of the normal in the optical frame.
 
     Turning maps these polynomials on themselves, so a fit at a few directions is exact.
@@ -117,7 +129,7 @@ def turned_irradiance(maps: EnvironmentMaps, turn: torch.Tensor, intensity: floa
     directions, inverse = _probes()
     turned = _product(directions, turn.double().cpu().T)
     seen = _product(monomials(turned), maps.irradiance.double().cpu())
-    return (_product(inverse, seen) * intensity).to(torch.float32)
+    return (_product(inverse, seen) * intensity.double().cpu()).to(torch.float32)
 
 
 def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

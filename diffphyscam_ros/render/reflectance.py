@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from diffphyscam_ros.render.environment_lobe import LEAN, WIDTH
+from diffphyscam_ros.kernels.scratch import LOOKS
+from diffphyscam_ros.render.environment_lobe import LEAN, PART, WIDTH
 from diffphyscam_ros.scene.prefilter import blur_position
 
 DIELECTRIC = 0.04
@@ -73,17 +74,18 @@ def diffuse_environment_share(
 @functools.lru_cache(maxsize=1)
 @torch.inference_mode(False)  # what is kept must serve gradients too
 def environment_table() -> torch.Tensor:
-    """Return (n, n, 4) float32: how a surface mirrors an environment, by integration.
+    """Return (n, n, 11) float32: how a surface mirrors an environment, by integration.
 
     Rows are √(n·v) from 0 to 1, columns roughness from 0 to 1. The first two numbers are scale and
     bias of F0 under uniform light (Karis, "Real Shading in Unreal Engine 4", SIGGRAPH 2013 course,
     with the separable Smith term of glTF), importance sampled by 64 × 64 strata of the half
-    vector's distribution. The others say into which prefiltered picture to look, and where
-    (``render/environment_lobe.py``): the lean from the normal (0) to the mirrored view (1), and
-    the position between the pictures (:func:`diffphyscam_ros.scene.prefilter.blur_position`).
+    vector's distribution. The others are of the three looks into the prefiltered pictures that
+    together stand for the lobe (``render/environment_lobe.py``): three leans from the normal (0)
+    to the mirrored view (1), three positions between the pictures
+    (:func:`diffphyscam_ros.scene.prefilter.blur_position`), and three parts, which make 1.
     """
     strata = (np.arange(64) + 0.5) / 64
-    table = np.empty((TABLE_SIZE, TABLE_SIZE, 4), np.float32)
+    table = np.empty((TABLE_SIZE, TABLE_SIZE, 2 + 3 * LOOKS), np.float32)
     n_dot_v = np.maximum(np.linspace(0.0, 1.0, TABLE_SIZE) ** 2, MIN_N_DOT_V)[:, None, None]
     sine = np.sqrt(1.0 - n_dot_v * n_dot_v)
     x, angle = strata[:, None], np.pi * strata  # the lobe is symmetric: half a turn is enough
@@ -99,9 +101,14 @@ def environment_table() -> torch.Tensor:
         grazing = (1.0 - np.minimum(v_dot_h, 1.0)) ** 5
         table[:, column, 0] = (weight * (1.0 - grazing)).mean(axis=(1, 2))
         table[:, column, 1] = (weight * grazing).mean(axis=(1, 2))
-    table[..., 2] = _enlarged(LEAN)
-    width = torch.from_numpy(_enlarged(WIDTH) * np.linspace(0.0, 1.0, TABLE_SIZE))
-    table[..., 3] = blur_position(width).numpy()
+    roughnesses = np.linspace(0.0, 1.0, TABLE_SIZE)
+    for look in range(LOOKS):
+        width = torch.from_numpy(_enlarged(WIDTH[look]) * roughnesses)
+        table[..., 2 + look] = _enlarged(LEAN[look])
+        table[..., 2 + LOOKS + look] = blur_position(width).numpy()
+        table[..., 2 + 2 * LOOKS + look] = _enlarged(PART[look])
+    parts = table[..., 2 + 2 * LOOKS :]
+    parts /= parts.sum(axis=-1, keepdims=True)  # the tables are rounded
     return torch.from_numpy(table)
 
 
@@ -115,36 +122,39 @@ def _enlarged(values: tuple[tuple[float, ...], ...]) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class EnvironmentLobe:
-    """How P points mirror an environment: the columns of :func:`environment_table`, (P,) each."""
+    """How P points mirror an environment: the columns of :func:`environment_table`.
+
+    :param scale, bias: (P,).
+    :param lean, position, part: (3, P), of each look.
+    """
 
     scale: torch.Tensor
     bias: torch.Tensor
     lean: torch.Tensor
     position: torch.Tensor
+    part: torch.Tensor
 
 
 def environment_lobe(roughness: torch.Tensor, n_dot_v: torch.Tensor) -> EnvironmentLobe:
     """Look up :func:`environment_table`, bilinear."""
-    table = environment_table().to(roughness.device, roughness.dtype).reshape(-1, 4).T
+    table = environment_table().to(roughness.device, roughness.dtype).flatten(0, 1).T.contiguous()
     last = TABLE_SIZE - 1
     a = n_dot_v.sqrt().clamp_max(1.0) * last
     b = roughness.clamp(0.0, 1.0) * last
     row, column = a.detach().long().clamp(0, last - 1), b.detach().long().clamp(0, last - 1)
     da, db = a - row, b - column
     place = row * TABLE_SIZE + column
-    return EnvironmentLobe(
-        *(
-            (part[place] * (1.0 - db) + part[place + 1] * db) * (1.0 - da)
-            + (part[place + TABLE_SIZE] * (1.0 - db) + part[place + TABLE_SIZE + 1] * db) * da
-            for part in table.contiguous()
-        )
-    )
+    upper = table[:, place] * (1.0 - db) + table[:, place + 1] * db
+    lower = table[:, place + TABLE_SIZE] * (1.0 - db) + table[:, place + TABLE_SIZE + 1] * db
+    found = upper * (1.0 - da) + lower * da
+    lean, position, part = found[2:].unflatten(0, (3, LOOKS))
+    return EnvironmentLobe(found[0], found[1], lean, position, part)
 
 
 def leaning_direction(
     normal: torch.Tensor, view: torch.Tensor, lean: torch.Tensor
 ) -> torch.Tensor:
-    """Return where most of the mirrored light comes from, (3, P), of any length.
+    """Return the direction (3, P) of a look into the environment, of any length.
 
     :param lean: (P,) from the normal (0) to the mirrored view (1).
     """

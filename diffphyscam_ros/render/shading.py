@@ -319,8 +319,10 @@ def _light(
     if maps.glossy.shape[1:3] == (1, 1):
         glossy = maps.glossy[0, 0, 0, :, None]
     else:
-        toward = illumination.turn @ leaning_direction(normal, view, lobe.lean)
-        glossy = prefilter_lookup(maps.glossy, toward.T.contiguous(), lobe.position).T
+        glossy = torch.zeros_like(share)
+        for lean, position, part in zip(lobe.lean, lobe.position, lobe.part, strict=True):
+            toward = illumination.turn @ leaning_direction(normal, view, lean)
+            glossy = glossy + part * prefilter_lookup(maps.glossy, toward.T, position).T
     mirrored = share * glossy
     seen = paint.occlusion
     if illumination.sky_visibility is not None:

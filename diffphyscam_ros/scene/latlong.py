@@ -12,7 +12,9 @@ import math
 import torch
 
 
-def latlong_directions(height: int, width: int, rotation: float = 0.0) -> torch.Tensor:
+def latlong_directions(
+    height: int, width: int, rotation: float | torch.Tensor = 0.0
+) -> torch.Tensor:
     """Return the unit world directions (H, W, 3) of the pixel centres of a lat-long picture.
 
     :param rotation: radians about +z by which the picture is turned.
@@ -33,7 +35,7 @@ def latlong_solid_angles(height: int, width: int) -> torch.Tensor:
 
 
 def latlong_pixels(
-    directions: torch.Tensor, height: int, width: int, rotation: float = 0.0
+    directions: torch.Tensor, height: int, width: int, rotation: float | torch.Tensor = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the (column, row) (...) where directions (..., 3) fall; pixel centres are integers.
 

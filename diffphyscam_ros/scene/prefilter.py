@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -21,6 +22,21 @@ def blur_latlong(image: torch.Tensor, roughness: float) -> torch.Tensor:
     product for each frequency. Every lobe is normalised, so a constant stays constant.
     """
     height, width = image.shape[:2]
+    # While a picture is optimised it is filtered in every step, always by the same lobes.
+    lobes = _kept_lobes if image.requires_grad else _lobe_spectrum
+    kernel = lobes(height, width, roughness).to(image.device)
+    spectrum = torch.fft.rfft(image.to(torch.float64), dim=1)  # (H in, W/2+1, 3)
+    parts = torch.view_as_real(spectrum).permute(1, 0, 2, 3).flatten(2)  # (W/2+1, H in, 6)
+    product = torch.bmm(kernel, parts).unflatten(2, (3, 2)).permute(1, 0, 2, 3)
+    smooth = torch.fft.irfft(torch.view_as_complex(product.contiguous()), n=width, dim=1)
+    # The transform's rounding may leave -1e-9 where there is no light.
+    return smooth.to(image.dtype).clamp_min(0.0)
+
+
+@torch.inference_mode(False)  # what is kept must serve gradients too
+@torch.no_grad()
+def _lobe_spectrum(height: int, width: int, roughness: float) -> torch.Tensor:
+    """Return the lobes as (W/2+1, H out, H in) float64: for each frequency along the rows."""
     polar = (torch.arange(height, dtype=torch.float64) + 0.5) * (math.pi / height)
     turn = torch.arange(width, dtype=torch.float64) * (2 * math.pi / width)
     edges = torch.linspace(0, math.pi, height + 1, dtype=torch.float64).cos()
@@ -32,13 +48,13 @@ def blur_latlong(image: torch.Tensor, roughness: float) -> torch.Tensor:
     weight = _ggx_lobe(angle_cosine, roughness) * area[:, None]
     weight = weight / weight.sum(dim=(1, 2), keepdim=True)
     kernel = torch.fft.rfft(weight, dim=2).real  # even in the turn: no imaginary part
-    spectrum = torch.fft.rfft(image.to(torch.float64), dim=1)  # (H in, W/2+1, 3)
-    parts = torch.view_as_real(spectrum).permute(1, 0, 2, 3).flatten(2)  # (W/2+1, H in, 6)
-    kernel = kernel.permute(2, 0, 1).to(parts)  # (W/2+1, H out, H in)
-    product = torch.bmm(kernel, parts).unflatten(2, (3, 2)).permute(1, 0, 2, 3)
-    smooth = torch.fft.irfft(torch.view_as_complex(product.contiguous()), n=width, dim=1)
-    # The transform's rounding may leave -1e-9 where there is no light.
-    return smooth.to(image.dtype).clamp_min(0.0)
+    return kernel.permute(2, 0, 1).to(torch.float64).contiguous()
+
+
+@functools.lru_cache(maxsize=9)  # the levels of one size: 22 MiB at 64 rows, 150 MiB at 128
+def _kept_lobes(height: int, width: int, roughness: float) -> torch.Tensor:
+    """Return the same, and keep it."""
+    return _lobe_spectrum(height, width, roughness)
 
 
 def _ggx_lobe(angle_cosine: torch.Tensor, roughness: float) -> torch.Tensor:

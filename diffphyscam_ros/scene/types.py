@@ -159,13 +159,14 @@ class Environment:
     stands at the origin facing +x sees the picture).
 
     :param image: (H, W, 3) linear radiance with W = 2H, or (1, 1, 3) for a constant one.
-    :param rotation: radians about world +z (right-handed) by which the picture is turned.
-    :param intensity: multiplies the radiance.
+    :param rotation: radians about world +z (right-handed) by which the picture is turned; a number
+        or a tensor ().
+    :param intensity: multiplies the radiance; a number or a tensor ().
     """
 
     image: torch.Tensor
-    rotation: float = 0.0
-    intensity: float = 1.0
+    rotation: float | torch.Tensor = 0.0
+    intensity: float | torch.Tensor = 1.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -58,7 +58,9 @@ def asking(
     lights = tuple(
         changed(light, f'light {number}', of_lights) for number, light in enumerate(scene.lights)
     )
-    environment = changed(scene.environment, 'environment', ('image',))
+    turning = scene.environment is not None and scene.environment.image.numel() > 3
+    of_sky = ('image', 'intensity', 'rotation') if turning else ('image', 'intensity')
+    environment = changed(scene.environment, 'environment', of_sky)
     asked = changed(pinhole, 'pinhole', ('fx', 'fy', 'cx', 'cy'))
     world = replace(scene, instances=instances, lights=lights, environment=environment)
     return (world, asked, leaf('camera', camera_to_world)), leaves

@@ -52,6 +52,8 @@ def start() -> dict[str, torch.Tensor]:
         'lamp': torch.tensor([0.5, -0.6, 0.4], dtype=torch.float64),
         'intensity': torch.tensor([2.0, 1.0, 3.0], dtype=torch.float64),
         'sky': 0.2 + random(8, 16, 3, seed=5),
+        'sky_turn': torch.tensor(0.3, dtype=torch.float64),
+        'sky_intensity': torch.tensor(0.7, dtype=torch.float64),
     }
 
 
@@ -70,7 +72,7 @@ def loss(values: dict[str, torch.Tensor]) -> torch.Tensor:
         (Instance('wall', mesh, material, values['pose']),),
         (DirectionalLight(values['sun'], values['irradiance']),
          PointLight(values['lamp'], values['intensity'])),
-        Environment(values['sky'], rotation=0.3, intensity=0.7),
+        Environment(values['sky'], values['sky_turn'], values['sky_intensity']),
     )  # fmt: skip
     pinhole = Intrinsics(16, 12, values['focal'], 21.0, 7.5, 5.5)
     radiance = Renderer('cpu')(scene, pinhole, values['camera'])
