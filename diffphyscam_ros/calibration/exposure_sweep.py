@@ -16,6 +16,9 @@ from diffphyscam_ros.calibration.types import RecordedFrame
 SITES = 400
 """At most, of one plane."""
 
+CUT_OFF = 0.05
+"""Share of the values of darkness at digital 0 from which the response is taken to begin there."""
+
 PLATEAU = 0.97
 """Of the level at which photosites are full: values above are not used."""
 
@@ -34,6 +37,7 @@ class Sweep:
     :param channel: (sites,) of each site.
     :param plateau: value at which photosites are full below full scale, or None.
     :param dark: how many of the exposures are dark.
+    :param begins: dark frames show that light begins at digital 0: values gather there.
     """
 
     seen: Observations
@@ -43,6 +47,7 @@ class Sweep:
     channel: Array
     plateau: float | None
     dark: int
+    begins: bool
     frames: int
     skipped: dict[str, int]
     bags: tuple[str, ...]
@@ -84,7 +89,9 @@ def gather_sweep(frames: Iterable[RecordedFrame]) -> Sweep:
         bags[frame.bag] = None
     if first is None:
         nothing = Observations(*(np.zeros(0, np.int64),) * 2, *(np.zeros(0),) * 2)
-        return Sweep(nothing, (), (), np.zeros(0), np.zeros(0), None, 0, 0, dict(skipped), ())
+        return Sweep(
+            nothing, (), (), np.zeros(0), np.zeros(0), None, 0, False, 0, dict(skipped), ()
+        )
     keys = sorted(sums, key=lambda k: k[0] * k[1] / k[2] ** 2)
     return _laid_out(keys, sums, spans, first, dict(skipped), tuple(b for b in bags if b))
 
@@ -129,6 +136,7 @@ def _laid_out(
     dark = sum(key[0] == 0.0 for key in keys)
     plateau = _plateau(value[:, -1]) if len(keys) > 1 else None
     good = ~ends & (value < (0.985 if plateau is None else PLATEAU * plateau))
+    begins = bool(dark and (value[:, 0] < 0.5).all() and ends[:, 0].mean() > CUT_OFF)
     if dark:
         # cut off at 0 somewhere, the mean of darkness is not that of the light
         good[:, 0] &= not ends[:, 0].mean() > 0.002
@@ -152,7 +160,9 @@ def _laid_out(
     )
     level = value.mean(axis=0)
     total = sum(count)
-    return Sweep(seen, tuple(keys), names, level, channel, plateau, dark, total, skipped, bags)
+    return Sweep(
+        seen, tuple(keys), names, level, channel, plateau, dark, begins, total, skipped, bags
+    )
 
 
 def _sites_of(plane: Array) -> int:

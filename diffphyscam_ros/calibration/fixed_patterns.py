@@ -69,6 +69,7 @@ def fit_patterns(
     frames: Array,
     gain: float,
     has_dark: bool,
+    limit: float = np.inf,
 ) -> Patterns:
     """Fit the patterns of a plane.
 
@@ -78,6 +79,8 @@ def fit_patterns(
     :param variances: (n,) temporal, of one frame, quantisation included.
     :param frames: (n,) of each run.
     :param gain: K, so that noise can be followed to darker parts of a picture.
+    :param limit: value at which a photosite is full. The dark current of those that are full in a
+        dark frame is that of the longest one in which they are not.
     """
     lit = bool((light > 0).any())
     columns = [np.ones(len(light))]
@@ -99,7 +102,7 @@ def fit_patterns(
         hot = heat > np.median(heat) + STANDS_OUT * excess_noise
         bulk = float(heat[~hot].mean())
         rate = bulk, excess_noise / (~hot).sum() ** 0.5
-        excess = (heat - bulk).ravel()
+        excess = _unfilled(pictures, light, times, heat - bulk, limit).ravel()
     else:
         hot = np.abs(dark - np.median(dark)) > STANDS_OUT * _robust_std(dark)
         defects = int(hot.sum())
@@ -123,6 +126,21 @@ def fit_patterns(
         left = float((row**2 * each / frames).sum())
         prnu = _spread(slope, smooth, left, ~hot)
     return Patterns(dsnu, prnu, rate, excess, excess_noise, defects, dark.size)
+
+
+def _unfilled(
+    pictures: list[Array], light: Array, times: Array, excess: Array, limit: float
+) -> Array:
+    """Return the dark current beyond the common one, of full photosites by frames before it."""
+    order = [i for i in np.argsort(times) if light[i] == 0.0]
+    full = np.zeros(excess.shape, bool)
+    for i in order:
+        full |= pictures[i] >= limit
+    excess = excess.copy()
+    for i in order:  # the longest comes last, and stays
+        seen = full & (pictures[i] < limit)
+        excess[seen] = (pictures[i][seen] - np.median(pictures[i])) / times[i]
+    return excess
 
 
 def _solver(design: Array, weights: Array) -> Array:

@@ -22,6 +22,12 @@ from diffphyscam_ros.camera.sensor_model import SensorModel
 MOST_BYTES = 512 * 2**20
 """Of mean pictures; beyond it some runs keep their numbers only."""
 
+SAMPLES = 8192
+"""Photosites of each plane whose codes in dark frames are kept, at most."""
+
+SAMPLED_FRAMES = 64
+"""Of a dark run whose codes are kept, at most."""
+
 Key = tuple[str, float | None, float | None, float | None]
 
 
@@ -59,6 +65,8 @@ class Run:
     :param frames: their count.
     :param planes: in the order of ``planes.channels_of``.
     :param picture: mean of the frames, (H, W[, 3]) float32, or None where memory ended.
+    :param codes: of a dark run, (frames, photosites) of each plane, as recorded: the same
+        photosites in every run.
     """
 
     role: str
@@ -71,6 +79,7 @@ class Run:
     bag: str
     planes: tuple[PlaneLevel, ...]
     picture: Array | None
+    codes: tuple[Array, ...] = ()
 
     @property
     def name(self) -> str:
@@ -92,6 +101,7 @@ class _Growing:
     means: list[list[float]] = field(default_factory=list)
     ends: list[list[tuple[float, float]]] = field(default_factory=list)
     products: Array = field(default_factory=lambda: np.zeros(0))
+    sampled: list[list[Array]] = field(default_factory=list)
 
     def add(self, frame: RecordedFrame) -> None:
         values = frame.linear_unit().astype(np.float64)
@@ -108,6 +118,8 @@ class _Growing:
         codes = plane_views(frame.image, frame.encoding)
         ends = [(float((c == 0).mean()), float((c >= frame.full_scale).mean())) for c in codes]
         self.ends.append(ends)
+        if frame.role == 'dark' and len(self.sampled) < SAMPLED_FRAMES:
+            self.sampled.append([_sample(c) for c in codes])
         if self.count > 1:
             for index, plane in enumerate(plane_views(change, frame.encoding)):
                 noise = plane - plane.mean()
@@ -147,7 +159,14 @@ class _Growing:
         kept = self.mean.astype(np.float32)
         first, (role, time, iso, aperture) = self.first, self.key
         span = first.index, self.last.index
-        return Run(role, time, iso, aperture, n, *span, first.bag, tuple(planes), kept)
+        codes = tuple(np.stack(plane) for plane in zip(*self.sampled, strict=True))
+        return Run(role, time, iso, aperture, n, *span, first.bag, tuple(planes), kept, codes)
+
+
+def _sample(plane: Array) -> Array:
+    """Return evenly spread values of a plane, (n,)."""
+    count = min(plane.size, SAMPLES)
+    return plane.ravel()[np.arange(count) * plane.size // count]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ the nominal sensor, and n_s is estimated.
 
 ``plots`` of the result: ``photon_transfer``: for each plane ``channel``, ``mean`` and ``variance``
 (digital, 0 to 1) of all levels, ``fitted`` (which of them), ``gain``, ``offset``, ``black``;
+``dark_codes``: whether darkness was found by the likelihood of its codes;
 ``signal_against_time``: ``time``, ``mean``, ``dark`` of all levels; ``iso`` of the levels.
 """
 
@@ -160,6 +161,7 @@ def _plots(planes: list[PlaneNoise], runs: list[Run], iso: float) -> dict[str, o
         for run in runs
     ]
     return {
+        'dark_codes': all(plane.darkness is not None for plane in planes),
         'photon_transfer': [plane.plot for plane in planes],
         'signal_against_time': times,
         'iso': iso,

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from diffphyscam_ros.calibration.dark_likelihood import Darkness
 from diffphyscam_ros.calibration.fixed_patterns import count_hot, HotPixels
 from diffphyscam_ros.calibration.noise_plane import PlaneNoise
 from diffphyscam_ros.calibration.planes import LightCurve
@@ -177,7 +178,35 @@ class _Maker:
         )
         return self.colours('response_gains', pairs, why, weak), unit
 
+    def _from_codes(self, name: str, pick: Callable[[Darkness], Pair | None]) -> Estimate | None:
+        """Return what the codes of dark frames tell of a parameter, or None."""
+        pairs = []
+        for plane, unit, relative in zip(self.planes, self.units, self.relative, strict=True):
+            found = pick(plane.darkness) if plane.darkness else None
+            if found is None:
+                return None
+            value, std = found
+            pairs.append((max(value, 0.0) * unit, float(np.hypot(std, value * relative)) * unit))
+        why = 'likelihood of the codes of dark frames, the response known'
+        # With few bits the gain, which the electrons rest on, is a few percent off.
+        coarse = self.linear and any(plane.hidden for plane in self.planes)
+        weak = coarse or any(std > 0.05 * value for value, std in pairs)
+        if weak:
+            why += (
+                ': they hardly tell, for the noise is small against a step; record more dark '
+                'frames, at more exposure times, with more gain (ISO) or more bits'
+            )
+        return self.colours(name, pairs, why, weak)
+
     def read_noise(self) -> tuple[Estimate, ...]:
+        fixed = Estimate(
+            'read_noise_fixed', False, None, '', 'estimated',
+            'the temporal part is measured; the fixed one is dsnu', *self.origin,
+        )  # fmt: skip
+        told = self._from_codes('read_noise', lambda darkness: darkness.read_noise)
+        return (told or self._read_noise_of_levels()), fixed
+
+    def _read_noise_of_levels(self) -> Estimate:
         pairs = [
             (line.read_noise[0] * unit, line.read_noise[1] * unit)
             for line, unit in zip(self.lines, self.units, strict=True)
@@ -195,14 +224,12 @@ class _Maker:
         unknown = all(value <= std for value, std in pairs)
         if unknown:
             why += f': at most {3 * max(std for _, std in pairs):.2g} e-'
-        value = self.colours('read_noise', pairs, why, weak or unknown)
-        fixed = Estimate(
-            'read_noise_fixed', False, None, '', 'estimated',
-            'the temporal part is measured; the fixed one is dsnu', *self.origin,
-        )  # fmt: skip
-        return value, fixed
+        return self.colours('read_noise', pairs, why, weak or unknown)
 
     def dark_current(self) -> Estimate:
+        told = self._from_codes('dark_current', lambda darkness: darkness.rate)
+        if told is not None:
+            return told
         pairs = []
         for index, plane in enumerate(self.planes):
             rate = plane.patterns.rate if plane.patterns else None
@@ -228,6 +255,9 @@ class _Maker:
         return self.colours('dark_current', pairs, why)
 
     def dsnu(self) -> Estimate:
+        told = self._from_codes('dsnu', lambda darkness: darkness.dsnu)
+        if told is not None:
+            return told
         pairs = []
         for index, plane in enumerate(self.planes):
             spread = plane.patterns.dsnu if plane.patterns else None

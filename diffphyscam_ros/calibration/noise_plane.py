@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from diffphyscam_ros.calibration.dark_likelihood import Darkness, DarkRun, fit_darkness
 from diffphyscam_ros.calibration.exposure_checks import (
     AUTOMATIC,
     linearity_messages,
@@ -36,6 +37,10 @@ COARSE = 0.09 + 1.0 / 12.0
 """Temporal variance, in squared steps of the converter, below which the means of a curved response
 are not used: with noise of 0.3 steps rounding displaces them by up to 0.05 steps."""
 
+NEARLY = 0.95
+"""Of the level at which a photosite is full, and of full scale: above, it may be full in some
+frames, and of a curved response the light is not known."""
+
 UPPER = 0.9
 """Of saturation: the brightest pixels of a fitted level are at most there."""
 
@@ -53,6 +58,7 @@ class PlaneNoise:
     :param grain: by how much the steps of the converter may displace a mean in the dark.
     :param dark_span: s, longest less shortest exposure time of dark frames.
     :param clipped: values in the dark are cut at digital 0.
+    :param darkness: from the codes of dark frames, where their mean and variance do not tell.
     """
 
     name: str
@@ -71,6 +77,7 @@ class PlaneNoise:
     dark_span: float = 0.0
     clipped: bool = False
     curved: bool = False
+    darkness: Darkness | None = None
     messages: list[str] = field(default_factory=list)
     plot: dict[str, Any] = field(default_factory=dict)
 
@@ -188,7 +195,11 @@ def measure_plane(
     patterns = _patterns(
         runs, index, encoding, curve, (usable | good_dark) & paired, signal, heat, variance, line,
         dark_times if np.isfinite(times[good_dark]).all() else 0,
+        NEARLY * min(end, float(curve.light(np.array([NEARLY]))[0])),
     )  # fmt: skip
+    darkness = None
+    if hidden or clipped or not curve.linear:
+        darkness = _from_codes(runs, index, curve, step, line, black)
     plot = {
         'channel': name,
         'mean': mean.tolist(),
@@ -214,9 +225,39 @@ def measure_plane(
         dark_span=float(np.ptp(times[good_dark])) if dark_times > 1 else 0.0,
         clipped=clipped,
         curved=curved,
+        darkness=darkness,
         messages=messages,
         plot=plot,
     )
+
+
+def _from_codes(
+    runs: list[Run],
+    index: int,
+    curve: LightCurve,
+    step: float,
+    line: TransferLine,
+    black: float,
+) -> Darkness | None:
+    """Find the noise of darkness from how often each code of dark frames occurs."""
+    known = [run for run in runs if run.codes and run.time and run.frames > 1]
+    if not known:
+        return None
+    last = round(1.0 / step)
+    rest = black if curve.linear else 0.0
+    limits = (curve.light((np.arange(1, last + 1) - 0.5) * step) - rest) / line.gain
+    limits = np.maximum.accumulate(limits)
+    # Below and above the curve there is no light of a value: its ends take all that is beyond.
+    limits[limits == limits[0]] = -np.inf if limits[1] == limits[0] else limits[0]
+    limits[limits == limits[-1]] = np.inf if limits[-2] == limits[-1] else limits[-1]
+    electrons = np.concatenate([[-np.inf], limits, [np.inf]])
+    middle = (curve.light(np.arange(last + 1) * step) - rest) / line.gain
+    taken = []
+    for run in known:
+        codes = run.codes[index]
+        values = codes * (1.0 / np.iinfo(codes.dtype).max)
+        taken.append(DarkRun(np.rint(values * last).astype(np.int64), float(run.time or 0.0)))
+    return fit_darkness(taken, electrons, middle, line.gain_std / line.gain)
 
 
 def _bent(curve: LightCurve, values: Array, variance: Array) -> Array:
@@ -297,6 +338,7 @@ def _patterns(
     variance: Array,
     line: TransferLine,
     dark_times: int,
+    limit: float,
 ) -> Patterns | None:
     """Fit the fixed patterns to the runs whose mean pictures were kept."""
     picked = [i for i in np.flatnonzero(chosen) if runs[i].picture is not None]
@@ -315,4 +357,6 @@ def _patterns(
     else:  # the fit has no term for what grows with time
         pictures = [item - heat[i] for item, i in zip(pictures, picked, strict=True)]
     frames = np.array([runs[i].frames for i in picked], np.float64)
-    return fit_patterns(pictures, light, times, variance[picked], frames, line.gain, has_dark)
+    return fit_patterns(
+        pictures, light, times, variance[picked], frames, line.gain, has_dark, limit
+    )

@@ -29,7 +29,7 @@ from diffphyscam_ros.calibration.noise_estimates import refused
 from diffphyscam_ros.calibration.planes import Array
 from diffphyscam_ros.calibration.response_curves import Curve, CURVES, Gamma, Linear, Table
 from diffphyscam_ros.calibration.response_estimates import estimates_of
-from diffphyscam_ros.calibration.response_fit import Fit, fit_curve, Observations
+from diffphyscam_ros.calibration.response_fit import Fit, fit_curve
 from diffphyscam_ros.calibration.types import RecordedFrame, StageResult
 from diffphyscam_ros.camera.sensor_model import SensorModel
 
@@ -135,14 +135,14 @@ def _chosen(sweep: Sweep, sensor: SensorModel) -> tuple[Fit, dict[str, float]]:
     # the light of a site has to come from somewhere
     rest = np.bincount(seen.site[~out & (seen.factor > 0)], minlength=sites)
     out &= rest[seen.site] > 0
-    free = fit_curve(_curve(Table, seen, black, top), seen, sites)
+    free = fit_curve(_curve(Table, sweep, black, top), seen, sites)
     # Cut by what a value should be: those that noise has lifted over the limit would bias a fit.
     expected = free.predict(seen)
     lit = expected > expected.min() + FOOT
     errors: dict[str, float] = {}
     for kind in CURVES:
         used = ~out & lit if kind is Gamma else ~out
-        fit = fit_curve(_curve(kind, seen, black, top), seen.chosen(used), sites)
+        fit = fit_curve(_curve(kind, sweep, black, top), seen.chosen(used), sites)
         miss = fit.predict(seen.chosen(out)) - seen.value[out]
         errors[kind.kind] = float(np.sqrt(np.mean(miss**2)))
     best = min(errors.values())
@@ -152,16 +152,19 @@ def _chosen(sweep: Sweep, sensor: SensorModel) -> tuple[Fit, dict[str, float]]:
     if simple is Table:
         return free, errors
     used = lit if simple is Gamma else np.ones_like(lit)
-    return fit_curve(_curve(simple, seen, black, top), seen.chosen(used), sites), errors
+    return fit_curve(_curve(simple, sweep, black, top), seen.chosen(used), sites), errors
 
 
-def _curve(kind: type[Curve], seen: Observations, black: float, top: float) -> Curve:
+def _curve(kind: type[Curve], sweep: Sweep, black: float, top: float) -> Curve:
     """Return a curve with the black value to begin with, or to keep."""
+    seen = sweep.seen
     dark = seen.value[seen.factor == 0]
     if kind is Table and len(dark):
         return Table(float(dark.mean()), top, free=False)
     if kind is Linear and len(dark):
         return Linear(float(dark.mean()), top)
+    if kind is Gamma and sweep.begins:
+        return Gamma(0.0, top, begins=True)
     return kind(min(black, 0.9 * float(seen.value.min())), top)
 
 

@@ -105,9 +105,17 @@ class Gamma(Curve):
     """v = b + (1 − b)·(g·(log2(S·X))^γ + o), with S·X = x·2^L: θ = ln L, ln γ, o.
 
     g makes the highest value that of x = 1.
+
+    :param begins: o is 0: light begins at the value of darkness. γ and L nearly cancel, and with o
+        free they are known four times worse.
     """
 
     kind = 'gamma'
+
+    def __init__(self, black: float, top: float, begins: bool = False) -> None:
+        """See the class."""
+        super().__init__(black, top)
+        self.begins = begins
 
     def start(self) -> Array:
         """Return ln L, ln γ, o."""
@@ -133,7 +141,8 @@ class Gamma(Curve):
 
     def penalty(self, theta: Array) -> tuple[Array, float]:
         """Hold L near 16 where the data say nothing: with γ it is nearly a power of x."""
-        return np.array([theta[0] - np.log(16.0)]), 1e-7
+        held = 1e7 * theta[2] if self.begins else 0.0
+        return np.array([theta[0] - np.log(16.0), held]), 1e-7
 
 
 class Table(Curve):

@@ -138,7 +138,10 @@ class _Maker:
 
         gamma, gain, bias, signal = (float(v) for v in parameters(theta))
         std = [float(v) for v in self.spread(parameters)]
-        std[2] = float(np.hypot(std[2], LED_ON))
+        if curve.begins:
+            bias_why = 'values gather at digital 0 in the dark: light is taken to begin there'
+        else:
+            bias_why, std[2] = '', float(np.hypot(std[2], LED_ON))
         nominal = self._nominal_signal(self.nominal[1])
         light = float(np.asarray(self.sensor.aggregator_gain)) * signal / nominal
         aggregator = Estimate(
@@ -148,7 +151,7 @@ class _Maker:
         return (
             self.estimate('response_gamma', gamma, std[0]),
             self.estimate('response_gains', (gain,) * 3, (std[1],) * 3),
-            self.estimate('response_biases', (bias,) * 3, (std[2],) * 3),
+            self.estimate('response_biases', (bias,) * 3, (std[2],) * 3, bias_why),
             aggregator,
         )
 

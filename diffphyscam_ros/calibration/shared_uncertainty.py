@@ -73,7 +73,8 @@ def with_darkness(noise: StageResult, response: StageResult) -> StageResult:
 
     The noise of flat and dark frames is led back to no light at all, and the bias o says where
     that is: an error of o is one of o / (g·S) electrons there, and of as many squared electrons
-    of read noise.
+    of read noise. Where the codes of dark frames told it, that level is their own, and what is
+    left is the slope of the curve there, of which o changes the share that it changes itself.
     """
     kind, bias = _estimate(response, 'response_type'), _estimate(response, 'response_biases')
     gains, read = _estimate(noise, 'response_gains'), _estimate(noise, 'read_noise')
@@ -81,6 +82,11 @@ def with_darkness(noise: StageResult, response: StageResult) -> StageResult:
         return noise
     if gains is None or read is None or read.std is None:
         return noise
+    if noise.plots.get('dark_codes'):
+        steep = (max(_numbers(bias.std)),)
+        names = ('read_noise', 'dark_current', 'dsnu')
+        widened = tuple(_wider(e, steep) if e.name in names else e for e in noise.estimates)
+        return replace(noise, estimates=widened)
     iso = float(noise.plots['iso'])
     electrons = max(_numbers(bias.std)) / (iso * min(_numbers(gains.value)))
     noises = _numbers(read.value)

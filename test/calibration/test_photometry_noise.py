@@ -171,8 +171,14 @@ def test_a_table_response_gets_its_gain_in_electrons() -> None:
     found = by_name(result)
     assert np.allclose(found['response_gains'].value, truth.response_gains, rtol=0.03)
     assert found['black_level'].verdict == 'not estimated'
-    assert found['dsnu'].verdict == 'not estimated'
-    assert any('dark frames are not used' in m for m in result.messages)
+    for name in (
+        'read_noise',
+        'dsnu',
+        'dark_current',
+    ):  # dark values are cut off at the black level
+        assert found[name].verdict == 'estimated'
+        assert np.allclose(found[name].value, getattr(truth, name), rtol=0.05), name
+    assert np.abs(pulls(result, truth, ('read_noise', 'dsnu', 'dark_current'))).max() < 4
     assert not any('straight function' in m for m in result.messages)
 
 
@@ -296,25 +302,26 @@ def test_single_dark_frames_give_the_black_level_and_no_pattern() -> None:
     assert np.allclose(found['response_gains'].value, SMALL.response_gains, rtol=0.06)
 
 
-def test_darkness_cut_off_at_zero_is_said() -> None:
-    """Without a black level half of the noise in the dark is gone."""
+def test_darkness_cut_off_at_zero_is_said_and_found() -> None:
+    """Without a black level half of the noise in the dark is gone, and the other half tells."""
     truth = replace(SMALL, black_level=0.0)
     result = estimate_noise(recording(truth, frames=3, darks=(0.001, 0.02)), SMALL_NOMINAL)
     assert any('cut at digital 0' in m for m in result.messages)
     found = by_name(result)
-    assert found['read_noise'].verdict == 'weak'
-    assert found['dsnu'].verdict == 'not estimated'
+    assert np.abs(pulls(result, truth, ('read_noise', 'dsnu', 'dark_current'))).max() < 3.5
+    assert np.allclose(found['read_noise'].value, truth.read_noise, rtol=0.05)
     assert np.allclose(found['response_gains'].value, truth.response_gains, rtol=0.05)
 
 
 def test_steps_coarser_than_the_noise_are_said() -> None:
-    """8 bits hide 0.1 steps of noise: dsnu is refused, the gain is still found."""
+    """8 bits hide 0.1 steps of noise: the codes tell it nearly, and the gain is found."""
     truth = replace(SMALL, bit_depth=8, vignetting_gain=0.0)
     found = by_name(estimate_noise(recording(truth, encoding='mono8'), SMALL_NOMINAL))
     assert found['bit_depth'].value == 8
-    assert found['dsnu'].verdict == 'not estimated'
-    assert 'coarser than the noise' in found['dsnu'].reason
-    assert found['read_noise'].verdict == 'weak'
+    for name in ('dsnu', 'read_noise'):
+        assert found[name].verdict == 'weak'
+        assert 'more bits' in found[name].reason
+        assert found[name].value[1] == pytest.approx(getattr(truth, name)[1], rel=0.12)
     assert found['response_gains'].value[1] == pytest.approx(truth.response_gains[1], rel=0.05)
 
 
