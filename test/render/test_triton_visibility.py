@@ -77,7 +77,7 @@ def test_triangles_of_all_kinds(count: int, size: float) -> None:
 
 
 def test_single_sided_and_mirrored() -> None:
-    mesh = soup(5, 60, 0.8, 0.3)
+    mesh = soup(5, 30, 0.6, 0.4)
     mirrored = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
     items = one(mesh, double_sided=False), one(mesh, mirrored, double_sided=False)
     assert assert_equal(Scene(items))[0] > 500
