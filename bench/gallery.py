@@ -2,6 +2,7 @@
 """The pictures of docs/gallery: Mitsuba 3, ours and their difference; edges close up.
 
     python bench/gallery.py [--quick] [--json] [--data ../shared/data] [--out docs/gallery]
+        [--keep FOLDER]
 
 Needs the meshes and environments of --data, and an LLVM that Mitsuba can use (see
 bench/shading_truth.py, whose scenes these are). The page with its captions is written, too.
@@ -18,10 +19,11 @@ from _measuring import finish, machine, parser
 from _shading_scenes import Case, cases
 import cv2
 import numpy as np
-from shading_truth import ours, pinholes, pooled, psnr, truth
+from shading_truth import kept_truth, ours, pinholes, pooled, psnr, side_by_side
 import torch
 
 from diffphyscam_ros.render.renderer import Renderer
+from diffphyscam_ros.scene import load_scene, look_at
 
 SCENES = {
     'diffuse, shadows': 'Diffuse surfaces under a sun, a lamp and a spot.',
@@ -29,7 +31,9 @@ SCENES = {
     'metals, three lamps': 'Metals of roughness 0.15, 0.3 and 0.5.',
     'Kerner: mixed': 'In the HDR environment "Kerner" (nothing hides the sky).',
     'Stage: mixed': 'In the HDR environment "Stage", small bright lamps in the dark.',
+    'table': 'The example `examples/scenes/table.yaml`.',
 }
+TABLE = Path(__file__).resolve().parents[1] / 'examples' / 'scenes' / 'table.yaml'
 QUICK = ('diffuse, shadows',)
 CROP = slice(60, 132), slice(96, 192)
 ZOOM = 5
@@ -37,9 +41,10 @@ ZOOM = 5
 HEAD = """# Gallery
 
 Made by `python bench/gallery.py`. Left to right: Mitsuba 3 (direct light, the same scene,
-materials and lights), ours, ten times their difference. Each pixel is the mean of the same 16
-points in both; PSNR of linear colour with peak 1. What the pixels next to a shadow's edge show
-is in the pictures and not in the number.
+materials and lights), ours, and the difference: white where there is none, red where ours is
+brighter, blue where it is darker, full colour from 0.1 of white on. Each pixel is the mean of the
+same 16 points in both; PSNR of linear colour with peak 1. What the pixels next to a shadow's edge
+show is in the pictures and not in the number.
 """
 
 
@@ -49,12 +54,11 @@ def tone(color: np.ndarray) -> np.ndarray:
     return shown[..., ::-1]
 
 
-def beside_mitsuba(case: Case, samples: int, file: Path) -> float:
+def beside_mitsuba(name: str, case: Case, samples: int, file: Path, keep: Path | None) -> float:
     """Write a scene's three pictures and return the PSNR, dB."""
-    theirs, mine = truth(case, samples), ours(case)
+    theirs, mine = kept_truth(case, name, samples, keep), ours(case)
     middle = theirs['pictures'].mean(axis=0)
-    strip = np.concatenate([middle, mine, 10.0 * np.abs(mine - middle)], axis=1)
-    cv2.imwrite(str(file), tone(strip), [cv2.IMWRITE_JPEG_QUALITY, 90])
+    cv2.imwrite(str(file), side_by_side(middle, mine), [cv2.IMWRITE_JPEG_QUALITY, 90])
     return psnr(mine, middle, theirs['counts'])
 
 
@@ -83,6 +87,7 @@ def main() -> int:
     options = parser(__doc__ or '')
     options.add_argument('--data', type=Path, default=Path('../shared/data'), help='real data')
     options.add_argument('--out', type=Path, default=Path('docs/gallery'))
+    options.add_argument('--keep', type=Path, default=None, help="folder for Mitsuba's pictures")
     chosen = options.parse_args()
     if not (chosen.data / 'meshes').is_dir():
         print(f'{chosen.data} has no folder meshes: say where it is by --data', file=sys.stderr)
@@ -91,10 +96,12 @@ def main() -> int:
     page, scores = [HEAD], {}
     with tempfile.TemporaryDirectory() as folder:
         every = cases(chosen.data, Path(folder))
+        stand = look_at((-0.9, 0.0, 1.25), (0.1, 0.0, 0.8))
+        every['table'] = Case(load_scene(TABLE), 0.0, stand)
         for name in QUICK if chosen.quick else SCENES:
             file = name.replace(' ', '_').replace(',', '').replace(':', '').lower() + '.jpg'
             scores[name] = beside_mitsuba(
-                every[name], 4 if chosen.quick else 64, chosen.out / file
+                name, every[name], 4 if chosen.quick else 64, chosen.out / file, chosen.keep
             )
             page.append(f'## {SCENES[name]}\n\n{scores[name]:.1f} dB.\n\n![{name}]({file})\n')
         plain, smooth = edges(every['diffuse, shadows'], chosen.out / 'edges.png')

@@ -92,13 +92,38 @@ def psnr(a: np.ndarray, b: np.ndarray, counts: np.ndarray) -> float:
     return float(-10.0 * np.log10(np.mean(error[counts] ** 2, dtype=np.float64) + 1e-12))
 
 
-def picture_rows(drawn: dict[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Return Mitsuba's, ours, and ten times their difference, scene under scene."""
-    lines = []
-    for theirs, mine in drawn.values():
-        line = np.concatenate([theirs, mine, 10.0 * np.abs(mine - theirs)], axis=1)
-        lines.append(np.clip(line, 0.0, 1.0) ** (1.0 / 2.2))
-    return (255.0 * np.concatenate(lines, axis=0)[..., ::-1]).astype(np.uint8)
+def kept_truth(case: Case, name: str, samples: int, folder: Path | None) -> dict[str, np.ndarray]:
+    """Return :func:`truth`, from the folder where it is there, else kept there if one is given."""
+    file = name.replace(' ', '_').replace(',', '').replace(':', '')
+    path = folder and folder / f'{file}.npz'
+    if path is not None and path.is_file():
+        with np.load(path) as kept:
+            return dict(kept)
+    theirs = truth(case, samples)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **theirs)
+    return theirs
+
+
+def signed(difference: np.ndarray, scale: float = 10.0) -> np.ndarray:
+    """Return a difference (H, W, 3), mean over the channels, as a picture of 8 bits.
+
+    White is none, full red +1/scale and more, full blue −1/scale and less.
+    """
+    share = np.clip(scale * difference.mean(axis=-1, keepdims=True), -1.0, 1.0)
+    fade = np.concatenate([1.0 + share, 1.0 - np.abs(share), 1.0 - share], axis=-1)
+    shown: np.ndarray = (255.0 * np.clip(fade, 0.0, 1.0)).astype(np.uint8)
+    return shown
+
+
+def side_by_side(theirs: np.ndarray, mine: np.ndarray) -> np.ndarray:
+    """Return Mitsuba's, ours, and what ours has more (red) or less (blue), for OpenCV."""
+    both = np.clip(np.concatenate([theirs, mine], axis=1), 0.0, 1.0) ** (1.0 / 2.2)
+    shown = (255.0 * both).astype(np.uint8)
+    more = np.clip(mine, 0.0, 1.0) - np.clip(theirs, 0.0, 1.0)
+    line: np.ndarray = np.concatenate([shown, signed(more)], axis=1)[..., ::-1]
+    return line
 
 
 def main() -> int:
@@ -123,16 +148,7 @@ def main() -> int:
             if arguments.only in name and (not arguments.quick or name in QUICK)
         }
         for name, case in chosen.items():
-            file = name.replace(' ', '_').replace(',', '').replace(':', '')
-            path = arguments.keep and arguments.keep / f'{file}.npz'
-            if path is not None and path.is_file():
-                with np.load(path) as kept:
-                    theirs = dict(kept)
-            else:
-                theirs = truth(case, samples)
-                if path is not None:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    np.savez(path, **theirs)
+            theirs = kept_truth(case, name, samples, arguments.keep)
             first, second = theirs['pictures']
             middle, counts = 0.5 * (first + second), theirs['counts']
             mine = ours(case)
@@ -156,7 +172,8 @@ def main() -> int:
     if arguments.picture:
         import cv2
 
-        cv2.imwrite(arguments.picture, picture_rows(drawn), [cv2.IMWRITE_JPEG_QUALITY, 88])
+        lines = np.concatenate([side_by_side(*pair) for pair in drawn.values()])
+        cv2.imwrite(arguments.picture, lines, [cv2.IMWRITE_JPEG_QUALITY, 88])
     finish({'machine': described, 'shading': scores}, arguments.json)
     return int(missed)
 
