@@ -58,7 +58,8 @@ INVERSE_PI = np.float32(1.0 / math.pi)
 INVERSE_TWO_PI = np.float32(0.5 / math.pi)
 TINY = np.float32(1e-20)
 FAR = np.float32(1e6)  # texels from a pixel to the next; more would overflow when squared
-MOST_STRETCH = 8  # longest footprint by its width, and the most taps on either side
+MOST_STRETCH = 8  # as in ``render/textures.py``; half of it is the most taps on either side
+SLACK = 1.3
 
 # atan(t) = t·P(t²) on [0, 1] to 8e-8 rad, a least-squares fit at Chebyshev nodes.
 _A0 = np.float32(0.9999999530549982)
@@ -131,12 +132,8 @@ def _within(x):
 
 
 @kernel(fastmath=True)
-def choose_levels(s, n, count):
-    """Fill LEVEL, SHARE, STEP and STRETCH from a pixel's footprint; the size is the finest's.
-
-    :returns: how many taps the longest row of the first ``count`` pixels has on either side.
-    """
-    longest = ONE
+def choose_levels(s, n):
+    """Fill LEVEL, SHARE, STEP and STRETCH from a pixel's footprint; the size is the finest's."""
     for i in range(BLOCK):
         width, height = np.float32(n[WIDTH + i]), np.float32(n[HEIGHT + i])
         ux, vx = _within(s[U_ACROSS + i] * width), _within(s[V_ACROSS + i] * height)
@@ -148,6 +145,8 @@ def choose_levels(s, n, count):
         long = HALF * (uu + vv) + root
         least = long * np.float32(1.0 / (MOST_STRETCH * MOST_STRETCH))
         short = max(max(area * area / max(long, TINY), least), ONE)
+        wider = max(long / (np.float32(3.0) * short), ONE)
+        short *= min(wider, np.float32(SLACK * SLACK))
         last = np.float32(n[LAST_LEVEL + i])
         detail = min(HALF * binary_logarithm(short), last)
         level = _clamp(np.int32(detail), 0, n[LAST_LEVEL + i])
@@ -161,9 +160,12 @@ def choose_levels(s, n, count):
         y = uv if half >= ZERO else root - half
         step = math.sqrt(short / max(x * x + y * y, TINY))
         s[STEP_U + i], s[STEP_V + i] = x * step / width, y * step / height
-    for i in range(count):
-        longest = max(longest, s[STRETCH + i])
-    return _clamp(np.int32(HALF * (longest + ONE) - np.float32(1e-6)), 0, MOST_STRETCH // 2)
+
+
+@kernel(fastmath=True, inline=True)
+def reach_of(stretch):
+    """Return how many taps a row has on either side of its middle."""
+    return _clamp(np.int32(HALF * (stretch + ONE) - np.float32(1e-6)), 0, MOST_STRETCH // 2)
 
 
 @kernel(fastmath=True, inline=True)
@@ -173,35 +175,41 @@ def share_of_tap(stretch, tap):
     return (ONE if tap == ZERO else inside) / stretch
 
 
-@kernel(fastmath=True)
-def place_texels(s, n, tap):
+@kernel(fastmath=True, inline=True)
+def place_texel(s, n, i, tap):
     """Fill PLACE and their SHARE: four texels of one repeating level, around (U, V) + tap·STEP."""
+    width, height = n[WIDTH + i], n[HEIGHT + i]
+    u, v = s[U + i] + tap * s[STEP_U + i], s[V + i] + tap * s[STEP_V + i]
+    x = (u - floor(u)) * np.float32(width) - HALF
+    y = (v - floor(v)) * np.float32(height) - HALF
+    left, top = floor(x), floor(y)
+    dx, dy = x - left, y - top
+    x0 = _clamp(np.int32(left), -1, width - 1)
+    y0 = _clamp(np.int32(top), -1, height - 1)
+    x1 = np.int32(x0 + 1)
+    y1 = np.int32(y0 + 1)
+    x1 = np.int32(0) if x1 == width else x1
+    y1 = np.int32(0) if y1 == height else y1
+    x0 = np.int32(width - 1) if x0 < 0 else x0
+    y0 = np.int32(height - 1) if y0 < 0 else y0
+    upper = np.int32(n[OFFSET + i] + np.int32(y0 * width))
+    lower = np.int32(n[OFFSET + i] + np.int32(y1 * width))
+    n[PLACE_A + i] = np.int32(upper + x0)
+    n[PLACE_B + i] = np.int32(upper + x1)
+    n[PLACE_C + i] = np.int32(lower + x0)
+    n[PLACE_D + i] = np.int32(lower + x1)
+    wd = dx * dy
+    s[SHARE_A + i] = ONE - dx - dy + wd
+    s[SHARE_B + i] = dx - wd
+    s[SHARE_C + i] = dy - wd
+    s[SHARE_D + i] = wd
+
+
+@kernel(fastmath=True)
+def place_texels(s, n):
+    """Fill PLACE and their SHARE for the middle taps of all pixels."""
     for i in range(BLOCK):
-        width, height = n[WIDTH + i], n[HEIGHT + i]
-        u, v = s[U + i] + tap * s[STEP_U + i], s[V + i] + tap * s[STEP_V + i]
-        x = (u - floor(u)) * np.float32(width) - HALF
-        y = (v - floor(v)) * np.float32(height) - HALF
-        left, top = floor(x), floor(y)
-        dx, dy = x - left, y - top
-        x0 = _clamp(np.int32(left), -1, width - 1)
-        y0 = _clamp(np.int32(top), -1, height - 1)
-        x1 = np.int32(x0 + 1)
-        y1 = np.int32(y0 + 1)
-        x1 = np.int32(0) if x1 == width else x1
-        y1 = np.int32(0) if y1 == height else y1
-        x0 = np.int32(width - 1) if x0 < 0 else x0
-        y0 = np.int32(height - 1) if y0 < 0 else y0
-        upper = np.int32(n[OFFSET + i] + np.int32(y0 * width))
-        lower = np.int32(n[OFFSET + i] + np.int32(y1 * width))
-        n[PLACE_A + i] = np.int32(upper + x0)
-        n[PLACE_B + i] = np.int32(upper + x1)
-        n[PLACE_C + i] = np.int32(lower + x0)
-        n[PLACE_D + i] = np.int32(lower + x1)
-        wd = dx * dy
-        s[SHARE_A + i] = ONE - dx - dy + wd
-        s[SHARE_B + i] = dx - wd
-        s[SHARE_C + i] = dy - wd
-        s[SHARE_D + i] = wd
+        place_texel(s, n, i, ZERO)
 
 
 @kernel(fastmath=True)
@@ -237,47 +245,73 @@ def _mix_texels(s, n, count, atlas):
         s[TEXEL_A + i] += share * (alpha - s[TEXEL_A + i])
 
 
+@kernel(fastmath=True, inline=True)
+def open_level(s, n, i, flags, column, items, levels, step):
+    """Fill OFFSET, WIDTH and HEIGHT of a pixel's texture for one of two levels."""
+    texture = np.uint32(max(flags[np.uint32(n[items + i]), column], 0))
+    level = np.uint32(min(n[LEVEL + i] + step, n[LAST_LEVEL + i]))
+    n[OFFSET + i] = levels[texture, level, 0]
+    n[WIDTH + i] = levels[texture, level, 1]
+    n[HEIGHT + i] = levels[texture, level, 2]
+
+
 @kernel(fastmath=True)
-def _add_texels(s, n, count, atlas, step, tap):
-    """Add to TEXEL the share of one tap in one of two levels."""
+def _add_taps(s, n, count, flags, column, items, atlas, levels):
+    """Mix TEXEL, the middle of each row of taps, with the others; most rows have none."""
     for i in range(count):
-        weight = s[SHARE + i] if step == 1 else ONE - s[SHARE + i]
-        weight *= share_of_tap(s[STRETCH + i], tap)
-        if weight == ZERO:
+        stretch = s[STRETCH + i]
+        reach = reach_of(stretch)
+        if reach == 0:
             continue
-        a, b = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
-        c, d = np.uint32(n[PLACE_C + i]), np.uint32(n[PLACE_D + i])
-        wa, wb = weight * s[SHARE_A + i], weight * s[SHARE_B + i]
-        wc, wd = weight * s[SHARE_C + i], weight * s[SHARE_D + i]
-        s[TEXEL_R + i] += wa * atlas[a, 0] + wb * atlas[b, 0] + wc * atlas[c, 0] + wd * atlas[d, 0]
-        s[TEXEL_G + i] += wa * atlas[a, 1] + wb * atlas[b, 1] + wc * atlas[c, 1] + wd * atlas[d, 1]
-        s[TEXEL_B + i] += wa * atlas[a, 2] + wb * atlas[b, 2] + wc * atlas[c, 2] + wd * atlas[d, 2]
-        s[TEXEL_A + i] += wa * atlas[a, 3] + wb * atlas[b, 3] + wc * atlas[c, 3] + wd * atlas[d, 3]
+        middle = ONE / stretch
+        red, green = middle * s[TEXEL_R + i], middle * s[TEXEL_G + i]
+        blue, alpha = middle * s[TEXEL_B + i], middle * s[TEXEL_A + i]
+        for step in range(2):
+            share = s[SHARE + i] if step == 1 else ONE - s[SHARE + i]
+            if share == ZERO:
+                continue
+            open_level(s, n, i, flags, column, items, levels, step)
+            for number in range(-reach, reach + 1):
+                if number == 0:
+                    continue
+                tap = np.float32(number)
+                place_texel(s, n, i, tap)
+                weight = share * share_of_tap(stretch, tap)
+                a, b = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
+                c, d = np.uint32(n[PLACE_C + i]), np.uint32(n[PLACE_D + i])
+                p, q = weight * s[SHARE_A + i], weight * s[SHARE_B + i]
+                r, t = weight * s[SHARE_C + i], weight * s[SHARE_D + i]
+                red += p * atlas[a, 0] + q * atlas[b, 0] + r * atlas[c, 0] + t * atlas[d, 0]
+                green += p * atlas[a, 1] + q * atlas[b, 1] + r * atlas[c, 1] + t * atlas[d, 1]
+                blue += p * atlas[a, 2] + q * atlas[b, 2] + r * atlas[c, 2] + t * atlas[d, 2]
+                alpha += p * atlas[a, 3] + q * atlas[b, 3] + r * atlas[c, 3] + t * atlas[d, 3]
+        s[TEXEL_R + i], s[TEXEL_G + i] = red, green
+        s[TEXEL_B + i], s[TEXEL_A + i] = blue, alpha
+
+
+@kernel(fastmath=True)
+def open_levels(s, n, count, flags, column, items, levels, step):
+    """Open one of two levels of all textures; return whether a second is used."""
+    mixed = False
+    for i in range(count):
+        open_level(s, n, i, flags, column, items, levels, step)
+        mixed = mixed or s[SHARE + i] > ZERO
+    return mixed
 
 
 @kernel(fastmath=True)
 def find_textures(s, n, count, flags, column, items, levels, counts):
-    """Choose the levels of each pixel's texture; return the taps on either side."""
+    """Choose the levels and taps of each pixel's texture; return whether there are several."""
     for i in range(count):
         texture = np.uint32(max(flags[np.uint32(n[items + i]), column], 0))
         n[WIDTH + i] = levels[texture, 0, 1]
         n[HEIGHT + i] = levels[texture, 0, 2]
         n[LAST_LEVEL + i] = counts[texture] - 1
-    return choose_levels(s, n, count)
-
-
-@kernel(fastmath=True)
-def open_level(s, n, count, flags, column, items, levels, step):
-    """Fill OFFSET, WIDTH and HEIGHT for one of two levels; return whether a second is used."""
-    mixed = False
+    choose_levels(s, n)
+    stretched = False
     for i in range(count):
-        texture = np.uint32(max(flags[np.uint32(n[items + i]), column], 0))
-        level = np.uint32(min(n[LEVEL + i] + step, n[LAST_LEVEL + i]))
-        n[OFFSET + i] = levels[texture, level, 0]
-        n[WIDTH + i] = levels[texture, level, 1]
-        n[HEIGHT + i] = levels[texture, level, 2]
-        mixed = mixed or s[SHARE + i] > ZERO
-    return mixed
+        stretched = stretched or s[STRETCH + i] > ONE
+    return stretched
 
 
 @kernel(fastmath=True)
@@ -291,25 +325,18 @@ def sample_textures(s, n, count, flags, column, items, atlas, levels, counts):
     :param levels: (T, L, 3) int32: offset, width, height of each level, the finest first.
     :param counts: (T,) int32, levels in use.
     """
-    reach = find_textures(s, n, count, flags, column, items, levels, counts)
-    if reach > 0:
-        for i in range(BLOCK):
-            s[TEXEL_R + i] = s[TEXEL_G + i] = s[TEXEL_B + i] = s[TEXEL_A + i] = ZERO
+    stretched = find_textures(s, n, count, flags, column, items, levels, counts)
     for step in range(2):
-        mixed = open_level(s, n, count, flags, column, items, levels, step)
+        mixed = open_levels(s, n, count, flags, column, items, levels, step)
         if step == 1 and not mixed:
             break
-        if reach > 0:
-            for number in range(2 * reach + 1):
-                tap = np.float32(number - reach)
-                place_texels(s, n, tap)
-                _add_texels(s, n, count, atlas, step, tap)
-            continue
-        place_texels(s, n, ZERO)
+        place_texels(s, n)
         if step == 0:
             _fetch_texels(s, n, count, atlas)
         else:
             _mix_texels(s, n, count, atlas)
+    if stretched:
+        _add_taps(s, n, count, flags, column, items, atlas, levels)
 
 
 @kernel(fastmath=True)

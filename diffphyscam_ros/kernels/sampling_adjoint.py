@@ -22,7 +22,8 @@ from diffphyscam_ros.kernels.sampling import (
     find_textures,
     ONE,
     open_level,
-    place_texels,
+    place_texel,
+    reach_of,
     share_of_tap,
     ZERO,
 )
@@ -43,51 +44,37 @@ from diffphyscam_ros.kernels.scratch import (
 )
 
 
-@kernel(fastmath=True)
-def _to_texels(s, n, count, flags, column, step, tap, band, to_atlas, atlas_flags):
-    """Add to the four texels of one tap in one level what TO_TEXEL says."""
-    for i in range(count):
-        if flags[np.uint32(n[ITEM + i]), column] < 0:
-            continue
-        share = s[SHARE + i] if step == 1 else ONE - s[SHARE + i]
-        share *= share_of_tap(s[STRETCH + i], tap)
-        if share == ZERO:
-            continue
-        r, g = share * s[TO_TEXEL_R + i], share * s[TO_TEXEL_G + i]
-        b, alpha = share * s[TO_TEXEL_B + i], share * s[TO_TEXEL_A + i]
-        for corner in range(4):
-            place = np.uint32(n[PLACE_A + corner * (PLACE_B - PLACE_A) + i])
-            weight = s[SHARE_A + corner * (SHARE_B - SHARE_A) + i]
-            touch(atlas_flags, band, place)
-            to_atlas[band, place, 0] += weight * r
-            to_atlas[band, place, 1] += weight * g
-            to_atlas[band, place, 2] += weight * b
-            to_atlas[band, place, 3] += weight * alpha
+@kernel(fastmath=True, inline=True)
+def _to_texels(s, n, i, share, band, to_atlas, atlas_flags):
+    """Add to the four texels of one tap of a pixel a share of what TO_TEXEL says."""
+    r, g = share * s[TO_TEXEL_R + i], share * s[TO_TEXEL_G + i]
+    b, alpha = share * s[TO_TEXEL_B + i], share * s[TO_TEXEL_A + i]
+    for corner in range(4):
+        place = np.uint32(n[PLACE_A + corner * (PLACE_B - PLACE_A) + i])
+        weight = s[SHARE_A + corner * (SHARE_B - SHARE_A) + i]
+        touch(atlas_flags, band, place)
+        to_atlas[band, place, 0] += weight * r
+        to_atlas[band, place, 1] += weight * g
+        to_atlas[band, place, 2] += weight * b
+        to_atlas[band, place, 3] += weight * alpha
 
 
-@kernel(fastmath=True)
-def _to_coordinates(s, n, count, flags, column, step, tap, atlas):
-    """Add to TO_U and TO_V what the slopes of one level at one tap say."""
-    for i in range(count):
-        if flags[np.uint32(n[ITEM + i]), column] < 0:
-            continue
-        share = s[SHARE + i] if step == 1 else ONE - s[SHARE + i]
-        share *= share_of_tap(s[STRETCH + i], tap)
-        if share == ZERO:
-            continue
-        a, b = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
-        c, d = np.uint32(n[PLACE_C + i]), np.uint32(n[PLACE_D + i])
-        wd = s[SHARE_D + i]
-        dx, dy = s[SHARE_B + i] + wd, s[SHARE_C + i] + wd
-        by_x, by_y = ZERO, ZERO
-        for channel in range(4):
-            to = s[TO_TEXEL_R + channel * (TO_TEXEL_G - TO_TEXEL_R) + i]
-            pa, pb = atlas[a, channel], atlas[b, channel]
-            pc, pd = atlas[c, channel], atlas[d, channel]
-            by_x += to * ((ONE - dy) * (pb - pa) + dy * (pd - pc))
-            by_y += to * ((ONE - dx) * (pc - pa) + dx * (pd - pb))
-        s[TO_U + i] += share * np.float32(n[WIDTH + i]) * by_x
-        s[TO_V + i] += share * np.float32(n[HEIGHT + i]) * by_y
+@kernel(fastmath=True, inline=True)
+def _to_coordinates(s, n, i, share, atlas):
+    """Add to TO_U and TO_V of a pixel a share of what the slopes at one tap say."""
+    a, b = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
+    c, d = np.uint32(n[PLACE_C + i]), np.uint32(n[PLACE_D + i])
+    wd = s[SHARE_D + i]
+    dx, dy = s[SHARE_B + i] + wd, s[SHARE_C + i] + wd
+    by_x, by_y = ZERO, ZERO
+    for channel in range(4):
+        to = s[TO_TEXEL_R + channel * (TO_TEXEL_G - TO_TEXEL_R) + i]
+        pa, pb = atlas[a, channel], atlas[b, channel]
+        pc, pd = atlas[c, channel], atlas[d, channel]
+        by_x += to * ((ONE - dy) * (pb - pa) + dy * (pd - pc))
+        by_y += to * ((ONE - dx) * (pc - pa) + dx * (pd - pb))
+    s[TO_U + i] += share * np.float32(n[WIDTH + i]) * by_x
+    s[TO_V + i] += share * np.float32(n[HEIGHT + i]) * by_y
 
 
 @kernel(fastmath=True)
@@ -115,14 +102,22 @@ def sample_textures_adjoint(
     :param to_atlas: (bands, N, 4) float32 and its ``atlas_flags``, added to at ``band`` where
         ``wants_atlas``.
     """
-    reach = find_textures(s, n, count, flags, column, ITEM, levels, counts)
-    for step in range(2):
-        if not open_level(s, n, count, flags, column, ITEM, levels, step) and step == 1:
-            break
-        for number in range(2 * reach + 1):
-            tap = np.float32(number - reach)
-            place_texels(s, n, tap)
-            if wants_atlas:
-                _to_texels(s, n, count, flags, column, step, tap, band, to_atlas, atlas_flags)
-            if wants_uv:
-                _to_coordinates(s, n, count, flags, column, step, tap, atlas)
+    find_textures(s, n, count, flags, column, ITEM, levels, counts)
+    for i in range(count):
+        if flags[np.uint32(n[ITEM + i]), column] < 0:
+            continue
+        stretch = s[STRETCH + i]
+        reach = reach_of(stretch)
+        for step in range(2):
+            level_share = s[SHARE + i] if step == 1 else ONE - s[SHARE + i]
+            if level_share == ZERO:
+                continue
+            open_level(s, n, i, flags, column, ITEM, levels, step)
+            for number in range(-reach, reach + 1):
+                tap = np.float32(number)
+                place_texel(s, n, i, tap)
+                share = level_share * share_of_tap(stretch, tap)
+                if wants_atlas:
+                    _to_texels(s, n, i, share, band, to_atlas, atlas_flags)
+                if wants_uv:
+                    _to_coordinates(s, n, i, share, atlas)
