@@ -318,12 +318,17 @@ class _Maker:
                 continue
             value = (plane.full - plane.black[0]) / gain * unit
             pairs.append((value, value * relative))
-        if not pairs and any(plane.partly_full for plane in self.planes):
-            return self.missing(
-                'full_well',
+        partly = [
+            (plane.partly_full - plane.black[0]) / gain * unit
+            for plane, gain, unit in zip(self.planes, self.gain, self.units, strict=True)
+            if plane.partly_full is not None
+        ]
+        if not pairs and partly:  # enough for other stages to leave these frames out
+            why = (
                 'the brightest flat frames fill a part of the photosites, none fills all: record '
-                'one at twice their exposure',
+                'one at twice their exposure'
             )
+            return self.estimate('full_well', min(partly), 0.02 * min(partly), why, True)
         if not pairs:
             reach = min(
                 (plane.reached - plane.black[0]) / gain * unit

@@ -52,7 +52,8 @@ class PlaneNoise:
     :param refusal: why there is nothing, or ''.
     :param black: value of darkness and its standard deviation; the latter None = not measured.
     :param full: level of saturation below full scale, or None.
-    :param partly_full: the brightest level fills a part of the photosites, none fills all.
+    :param partly_full: about the value of full photosites, that of the brightest, where the
+        brightest level fills a part of them and none fills all; or None.
     :param reached: the highest mean level of all flats.
     :param hidden: the noise in the dark is smaller than the converter shows.
     :param grain: by how much the steps of the converter may displace a mean in the dark.
@@ -67,7 +68,7 @@ class PlaneNoise:
     black: tuple[float, float | None] = (0.0, None)
     patterns: Patterns | None = None
     full: float | None = None
-    partly_full: bool = False
+    partly_full: float | None = None
     reached: float = 0.0
     flat_levels: int = 0
     dark_levels: int = 0
@@ -138,15 +139,16 @@ def measure_plane(
             f'all flat frames are {why} ({name}): record levels between 5 % and 90 % of '
             'saturation, by shorter exposures or less light',
         )
+    unused: list[str] = []
     if (coarse & ~low).any():
-        messages.append(
+        unused.append(
             f'{name}: {int((coarse & ~low).sum())} dark levels are not used: where the response '
             'is that flat the steps of the converter hide the noise; record with more bits'
         )
     clipped = bool((dark & low).any())
     good_dark = dark & ~low & ~high & ~bent & ~coarse
     if (dark & bent).any():
-        messages.append(
+        unused.append(
             f'{name}: within the noise of darkness the response is not straight: dark frames are '
             'not used; record them with a linear response (raw) if the camera has one'
         )
@@ -200,6 +202,8 @@ def measure_plane(
     darkness = None
     if hidden or clipped or not curve.linear:
         darkness = _from_codes(runs, index, curve, step, line, black)
+    if darkness is None:
+        messages += unused
     plot = {
         'channel': name,
         'mean': mean.tolist(),
@@ -215,7 +219,7 @@ def measure_plane(
         black=(black, measured),
         patterns=patterns,
         full=full,
-        partly_full=full is None and len(partly) > 0,
+        partly_full=float(brightest[partly].max()) if full is None and len(partly) else None,
         reached=float(mean[~dark].max()),
         flat_levels=int(usable.sum()),
         dark_levels=int(good_dark.sum()),

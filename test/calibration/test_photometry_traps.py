@@ -30,7 +30,9 @@ def test_a_level_that_fills_the_middle_is_not_of_the_line(top: float, filled: st
     if filled == 'all':
         assert well.value == pytest.approx(TRUTH.full_well, rel=5e-3)
     else:
-        assert well.value is None and 'fill a part' in well.reason
+        assert well.verdict == 'weak' and 'fill a part' in well.reason
+        # near enough for the vignetting to leave that level out, whatever the response
+        assert well.value == pytest.approx(TRUTH.full_well, rel=0.01)
         assert 'record one at twice' in well.reason
     assert np.abs(pulls(result, TRUTH, ['prnu', 'response_gains', 'read_noise'])).max() < 4.0
 
