@@ -8,26 +8,27 @@ the order of the pixels, so that results do not depend on the number of threads.
 from __future__ import annotations
 
 from numba import prange
-import numpy as np
 
-from diffphyscam_ros.kernels.antialias import face_plane, HALF, inverse_depth, ZERO
+from diffphyscam_ros.kernels.antialias import rim_taker, ZERO
+from diffphyscam_ros.kernels.meetings import face_plane, inverse_depth
 from diffphyscam_ros.kernels.runtime import kernel
+from diffphyscam_ros.kernels.silhouette_walk import edge_crossing
 
 
 @kernel(parallel=True, fastmath=True)
-def blend_edges_adjoint(to_smoothed, crossing, width, height, to_color):
+def blend_edges_adjoint(to_smoothed, shares, width, height, to_color):
     """Set the derivative by the colours before smoothing from that by the smoothed ones.
 
     :param to_smoothed: (H·W, 3) float32.
-    :param crossing: (H·W, 2) float32 of :func:`diffphyscam_ros.kernels.antialias.find_edges`.
+    :param shares: (H·W, 2) float32 of :func:`diffphyscam_ros.kernels.antialias.find_edges`.
     :param to_color: (H·W, 3) float32, out.
     """
     for y in prange(height):
         for x in range(width):
             i = y * width + x
-            after_x, after_y = crossing[i, 0] - HALF, crossing[i, 1] - HALF
-            before_x = crossing[i - 1, 0] - HALF if x > 0 else ZERO
-            before_y = crossing[i - width, 1] - HALF if y > 0 else ZERO
+            after_x, after_y = shares[i, 0], shares[i, 1]
+            before_x = shares[i - 1, 0] if x > 0 else ZERO
+            before_y = shares[i - width, 1] if y > 0 else ZERO
             if after_x == ZERO and after_y == ZERO and before_x == ZERO and before_y == ZERO:
                 to_color[i, 0], to_color[i, 1] = to_smoothed[i, 0], to_smoothed[i, 1]
                 to_color[i, 2] = to_smoothed[i, 2]
@@ -55,10 +56,24 @@ def blend_edges_adjoint(to_smoothed, crossing, width, height, to_color):
                 to_color[i, c] = value
 
 
+@kernel()
+def blend_rims_adjoint(to_smoothed, rims, rim_shares, width, to_color, to_rim_color):
+    """Carry the derivative by smoothed colours back to the rims and the pixels beyond them.
+
+    :param to_color: (H·W, 3) float32 of :func:`blend_edges_adjoint`, added to.
+    :param to_rim_color: (≥ R, 3) float32, out; rows beyond R are left as they are.
+    """
+    for number in range(len(rims)):
+        taker, share = rim_taker(rims, rim_shares, number, width), abs(rim_shares[number])
+        for c in range(3):
+            to_rim_color[number, c] = share * to_smoothed[taker, c]
+            to_color[taker, c] -= share * to_smoothed[taker, c]
+
+
 @kernel(inline=True)
-def _by_crossing(to_smoothed, color, here, there, cut):
-    """Return the derivative by the place between two pixels at which a silhouette passes."""
-    taker = here if cut < HALF else there
+def _by_share(to_smoothed, color, here, there, share):
+    """Return the derivative by the share that one of two pixels takes of the other's colour."""
+    taker = here if share < ZERO else there
     slope = 0.0
     for c in range(3):
         slope += float(to_smoothed[taker, c]) * (float(color[here, c]) - color[there, c])
@@ -66,18 +81,46 @@ def _by_crossing(to_smoothed, color, here, there, cut):
 
 
 @kernel()
+def _edge_adjoint(slope, edge, pixel, axis, width, faces, camera, pinhole, to_camera, to_pinhole):
+    """Add the derivatives by the place of one edge's crossing, ``slope``, to its ends.
+
+    The weight of the axis passes none: it moves colour between neighbours, and its sum is 1.
+    """
+    cut, weight = edge_crossing(faces, camera, pinhole, edge, pixel, width, axis)
+    if slope == 0.0 or cut <= 0.0 or cut >= 1.0:
+        return
+    slope *= weight
+    face, side = edge // 3, edge % 3
+    one, other = faces[face, side], faces[face, (side + 1) % 3]
+    za, zb = float(camera[one, 2]), float(camera[other, 2])
+    cross = 1 - axis
+    # Along the pair of pixels (p) and across it (q), in px.
+    fp, fq = pinhole[axis], pinhole[cross]
+    tan_ap, tan_aq = camera[one, axis] / za, camera[one, cross] / za
+    tan_bp, tan_bq = camera[other, axis] / zb, camera[other, cross] / zb
+    ap, aq = tan_ap * fp + pinhole[2 + axis], tan_aq * fq + pinhole[2 + cross]
+    bp, bq = tan_bp * fp + pinhole[2 + axis], tan_bq * fq + pinhole[2 + cross]
+    line = float(pixel // width) if axis == 0 else float(pixel % width)
+    share = (line - aq) / (bq - aq)
+    by_share = slope * (bp - ap)
+    to_ap, to_bp = slope * (1.0 - share), slope * share
+    to_aq = by_share * (share - 1.0) / (bq - aq)
+    to_bq = -by_share * share / (bq - aq)
+    to_camera[one, axis] += to_ap * fp / za
+    to_camera[one, cross] += to_aq * fq / za
+    to_camera[one, 2] -= (to_ap * fp * tan_ap + to_aq * fq * tan_aq) / za
+    to_camera[other, axis] += to_bp * fp / zb
+    to_camera[other, cross] += to_bq * fq / zb
+    to_camera[other, 2] -= (to_bp * fp * tan_bp + to_bq * fq * tan_bq) / zb
+    to_pinhole[axis] += to_ap * tan_ap + to_bp * tan_bp
+    to_pinhole[cross] += to_aq * tan_aq + to_bq * tan_bq
+    to_pinhole[2 + axis] += to_ap + to_bp
+    to_pinhole[2 + cross] += to_aq + to_bq
+
+
+@kernel()
 def edges_adjoint(
-    to_smoothed,
-    color,
-    crossing,
-    edges,
-    width,
-    height,
-    faces,
-    camera,
-    pinhole,
-    to_camera,
-    to_pinhole,
+    to_smoothed, color, shares, edges, width, faces, camera, pinhole, to_camera, to_pinhole
 ):
     """Add the derivatives by the places of silhouettes to their vertices and to the pinhole.
 
@@ -90,42 +133,49 @@ def edges_adjoint(
     :param to_camera: (V, 3) float32, added to.
     :param to_pinhole: (4,) float64 fx, fy, cx, cy, added to.
     """
-    for i in range(width * height):
+    for i in range(len(edges)):
         for axis in range(2):
-            edge = edges[i, axis]
-            if edge < 0:
+            if edges[i, axis] < 0:
                 continue
             there = i + (1 if axis == 0 else width)
-            cut = crossing[i, axis]
-            slope = _by_crossing(to_smoothed, color, i, there, cut)
-            if slope == 0.0 or cut <= ZERO or cut >= np.float32(1.0):
-                continue
-            face, side = edge // 3, edge % 3
-            one, other = faces[face, side], faces[face, (side + 1) % 3]
-            za, zb = float(camera[one, 2]), float(camera[other, 2])
-            cross = 1 - axis
-            # Along the pair of pixels (p) and across it (q), in px.
-            fp, fq = pinhole[axis], pinhole[cross]
-            tan_ap, tan_aq = camera[one, axis] / za, camera[one, cross] / za
-            tan_bp, tan_bq = camera[other, axis] / zb, camera[other, cross] / zb
-            ap, aq = tan_ap * fp + pinhole[2 + axis], tan_aq * fq + pinhole[2 + cross]
-            bp, bq = tan_bp * fp + pinhole[2 + axis], tan_bq * fq + pinhole[2 + cross]
-            line = float(i // width) if axis == 0 else float(i % width)
-            share = (line - aq) / (bq - aq)
-            by_share = slope * (bp - ap)
-            to_ap, to_bp = slope * (1.0 - share), slope * share
-            to_aq = by_share * (share - 1.0) / (bq - aq)
-            to_bq = -by_share * share / (bq - aq)
-            to_camera[one, axis] += to_ap * fp / za
-            to_camera[one, cross] += to_aq * fq / za
-            to_camera[one, 2] -= (to_ap * fp * tan_ap + to_aq * fq * tan_aq) / za
-            to_camera[other, axis] += to_bp * fp / zb
-            to_camera[other, cross] += to_bq * fq / zb
-            to_camera[other, 2] -= (to_bp * fp * tan_bp + to_bq * fq * tan_bq) / zb
-            to_pinhole[axis] += to_ap * tan_ap + to_bp * tan_bp
-            to_pinhole[cross] += to_aq * tan_aq + to_bq * tan_bq
-            to_pinhole[2 + axis] += to_ap + to_bp
-            to_pinhole[2 + cross] += to_aq + to_bq
+            slope = _by_share(to_smoothed, color, i, there, shares[i, axis])
+            _edge_adjoint(
+                slope, edges[i, axis], i, axis, width, faces, camera, pinhole,
+                to_camera, to_pinhole,
+            )  # fmt: skip
+
+
+@kernel()
+def rims_adjoint(
+    to_smoothed,
+    color,
+    rim_color,
+    rims,
+    rim_shares,
+    width,
+    faces,
+    camera,
+    pinhole,
+    to_camera,
+    to_pinhole,
+):
+    """Add the derivatives by the places of rims to their vertices and to the pinhole.
+
+    :param rim_color: (≥ R, 3) float32; ``rims`` and ``rim_shares`` are those of
+        :func:`diffphyscam_ros.kernels.antialias.list_rims`; the other parameters are those of
+        :func:`edges_adjoint`.
+    """
+    for number in range(len(rims)):
+        taker = rim_taker(rims, rim_shares, number, width)
+        slope = 0.0
+        for c in range(3):
+            step = float(rim_color[number, c]) - color[taker, c]
+            slope += float(to_smoothed[taker, c]) * step
+        slope = slope if rim_shares[number] > ZERO else -slope
+        pixel, axis, edge = rims[number, 0], rims[number, 1], rims[number, 2]
+        _edge_adjoint(
+            slope, edge, pixel, axis, width, faces, camera, pinhole, to_camera, to_pinhole
+        )
 
 
 @kernel(inline=True)
@@ -158,18 +208,17 @@ def _plane_adjoint(faces, camera, face, x, y, to_inverse, to_camera):
 
 @kernel()
 def meetings_adjoint(
-    to_smoothed, color, crossing, meetings, width, faces, camera, pinhole, to_camera, to_pinhole
+    to_smoothed, color, shares, meetings, width, faces, camera, pinhole, to_camera, to_pinhole
 ):
     """Add the derivatives by where objects run through each other to their vertices.
 
-    :param meetings: (M, 6) int32 of :func:`diffphyscam_ros.kernels.antialias.list_meetings`; the
+    :param meetings: (M, 6) int32 of :func:`diffphyscam_ros.kernels.meetings.list_meetings`; the
         other parameters are those of :func:`edges_adjoint`.
     """
     for number in range(len(meetings)):
         i, axis = meetings[number, 0], meetings[number, 1]
         there = i + (1 if axis == 0 else width)
-        cut = crossing[i, axis]
-        slope = _by_crossing(to_smoothed, color, i, there, cut)
+        slope = _by_share(to_smoothed, color, i, there, shares[i, axis])
         if slope == 0.0:
             continue
         rx = (i % width - pinhole[2]) / pinhole[0]

@@ -160,6 +160,8 @@ def shade(
     show_environment,
     background,
     order,
+    places,
+    placed,
     color,
     depth,
     normal,
@@ -185,6 +187,8 @@ def shade(
     :param turn: (3, 3) float32, optical frame to the environment's.
     :param background: (3,) float32 where nothing is hit and the environment is not shown.
     :param order: int32 numbers of all strips of ``ROWS_PER_TASK`` rows, as they are worked on.
+    :param places: (H·W, 2) float32, used where ``placed``: u and v in px at which each pixel looks
+        at its triangle, instead of its own.
     :param color, depth, normal, instance: out, (H·W, 3), (H·W,), (H·W, 3), (H·W,).
     :param alpha: (H·W,) float32, out where ``has_alpha``: what the pixel keeps from those behind;
         1 where nothing was hit.
@@ -212,6 +216,9 @@ def shade(
             if triangle >= 0:
                 s[RAY_X + count] = (np.float32(column) - cx) * step_x
                 s[RAY_Y + count] = ray_y
+                if placed:
+                    s[RAY_X + count] = (places[pixel, 0] - cx) * step_x
+                    s[RAY_Y + count] = (places[pixel, 1] - cy) * step_y
                 n[PIXEL + count] = pixel
                 n[TRIANGLE + count] = triangle
                 count += 1

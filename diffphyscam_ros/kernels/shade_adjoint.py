@@ -191,7 +191,7 @@ def _light_adjoint(
 
 @kernel(fastmath=True)
 def _surface_adjoint(
-    s, n, count, uses, step_x, step_y, geometry, rotate, materials, wants, tables, sums, band
+    s, n, count, uses, step_x, step_y, held, geometry, rotate, materials, wants, tables, sums, band
 ):
     """Walk back from normals, materials, depth and rays to vertices, textures and factors."""
     _, _, _, normals, uvs, colors = geometry
@@ -251,7 +251,7 @@ def _surface_adjoint(
         )  # fmt: skip
         if (uses & USES_TEXTURE) != 0:
             mix_uvs_adjoint(s, n, count, uvs, band, to_uvs, uv_flags, wants[UVS])
-        intersect_adjoint(s)
+        intersect_adjoint(s, held)
         rays_adjoint(s, step_x, step_y, band, to_pinhole)
         if wants[CAMERA]:
             corners_adjoint(s, n, count, band, to_camera, camera_flags)
@@ -304,6 +304,8 @@ def shade_adjoint(
     intensity,
     show_environment,
     order,
+    places,
+    placed,
     to_color,
     to_depth,
     to_normal,
@@ -318,6 +320,8 @@ def shade_adjoint(
     The first arguments are those of :func:`diffphyscam_ros.kernels.shade.shade`, but for
 
     :param order: int32 numbers of all bands, as they are worked on; a band is rows.
+    :param placed: each pixel looks at its place, which stays where it is on the triangle: no
+        derivative passes through the weights of the corners.
     :param to_color, to_depth, to_normal, to_alpha: (H·W, 3), (H·W,), (H·W, 3), (H·W,) float32
         derivatives, read where ``given`` (4 bools in this order) says so.
     :param wants: 14 bools: anything of the surface at all; vertices, normals, uvs, colours; atlas;
@@ -355,6 +359,9 @@ def shade_adjoint(
             if triangle >= 0:
                 s[RAY_X + count] = (np.float32(column) - cx) * step_x
                 s[RAY_Y + count] = ray_y
+                if placed:
+                    s[RAY_X + count] = (places[pixel, 0] - cx) * step_x
+                    s[RAY_Y + count] = (places[pixel, 1] - cy) * step_y
                 n[PIXEL + count] = pixel
                 n[TRIANGLE + count] = triangle
                 count += 1
@@ -373,8 +380,8 @@ def shade_adjoint(
                         table, turn, intensity, wants, tables, sums, band,
                     )  # fmt: skip
                 _surface_adjoint(
-                    s, n, count, uses, step_x, step_y, geometry, rotate, materials, wants,
-                    tables, sums, band,
+                    s, n, count, uses, step_x, step_y, placed, geometry, rotate, materials,
+                    wants, tables, sums, band,
                 )  # fmt: skip
                 count = 0
             if misses == BLOCK or (misses > 0 and pixel == last):

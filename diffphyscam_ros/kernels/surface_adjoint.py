@@ -170,8 +170,11 @@ def mix_uvs_adjoint(s, n, count, uvs, band, to_uvs, uv_flags, wanted):
 
 
 @kernel(fastmath=True)
-def intersect_adjoint(s):
-    """Carry TO_WEIGHT, TO_DEPTH and TO_FACING back to TO_A, TO_B, TO_C and TO_RAY."""
+def intersect_adjoint(s, held):
+    """Carry TO_WEIGHT, TO_DEPTH and TO_FACING back to TO_A, TO_B, TO_C and TO_RAY.
+
+    :param held: the weights are taken as constants.
+    """
     for i in range(BLOCK):
         rx, ry = s[RAY_X + i], s[RAY_Y + i]
         x0, y0, z0 = s[A_X + i], s[A_Y + i], s[A_Z + i]
@@ -189,7 +192,7 @@ def intersect_adjoint(s):
         mass = max(u0, ZERO) + max(u1, ZERO) + max(u2, ZERO)
         # Where the weights are made to add up to 1, the total's own derivative cancels.
         scale = inverse / (mass if mass > ZERO else ONE)
-        scale = scale if mass > ZERO else ZERO
+        scale = scale if mass > ZERO and not held else ZERO
         p, q, r = s[WEIGHT_A + i], s[WEIGHT_B + i], s[WEIGHT_C + i]
         to_depth = s[TO_DEPTH + i]
         t0 = s[TO_WEIGHT_A + i] + to_depth * z0

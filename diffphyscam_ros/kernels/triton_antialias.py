@@ -1,5 +1,5 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Where silhouettes pass between two pixels, on CUDA: the walks of ``kernels/antialias.py``.
+"""Where silhouettes pass between two pixels, on CUDA: the walks of ``kernels/silhouette_walk.py``.
 
 The same arithmetic in float64, compiled without contraction, for pairs of pixels that the caller
 has chosen: a lane each. TRITON_INTERPRET=1 runs it on the CPU, slowly.
@@ -11,7 +11,8 @@ import torch
 import triton
 import triton.language as tl
 
-from diffphyscam_ros.kernels.antialias import MAX_STEPS, PARALLEL, REACH
+from diffphyscam_ros.kernels.meetings import PARALLEL
+from diffphyscam_ros.kernels.silhouette_walk import MAX_STEPS, REACH
 from diffphyscam_ros.kernels.triton_launch import on_device_of
 
 LANES = 32
@@ -42,17 +43,14 @@ def _face(faces, camera, face, lens, there):  # type: ignore[no-untyped-def]
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _side(  # type: ignore[no-untyped-def]
-    ax, ay, bx, by, k: tl.constexpr, along, fixed, vertical, direction, leave, edge, steep
+    ax, ay, bx, by, k: tl.constexpr, along, fixed, direction, leave, edge
 ):
     """Take one side of a triangle into account: where a walk leaves it, and by which side."""
     crossed = (ay <= fixed) != (by <= fixed)
     rise = tl.where(crossed, by - ay, 1.0)
     t = (ax + (fixed - ay) / rise * (bx - ax) - along) * direction
     farther = crossed & (t > leave)
-    high, wide = tl.abs(by - ay), tl.abs(bx - ax)
-    rises = (high > wide) | ((high == wide) & (vertical == 0))
-    leave, edge = tl.where(farther, t, leave), tl.where(farther, k, edge)
-    return leave, edge, tl.where(farther, rises.to(tl.int32), steep)
+    return tl.where(farther, t, leave), tl.where(farther, k, edge)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -60,9 +58,9 @@ def _walk(  # type: ignore[no-untyped-def]
     faces, neighbours, camera, lens, face, target, along, fixed, vertical, direction,
     STEPS: tl.constexpr, REACH: tl.constexpr,
 ):  # fmt: skip
-    """Follow surfaces as ``antialias._walk`` does; nothing is done where the face is negative."""
+    """Follow surfaces as ``silhouette_walk.walk`` does; none where the face is negative."""
     active = face >= 0
-    distance, found, arrived = along * 0.0 - 1.0, face * 0 - 1, face * 0 - 1
+    found, arrived = face * 0 - 1, face * 0 - 1
     first = along * 0.0
     step = 0
     while (step < STEPS) & (tl.max(active.to(tl.int32), axis=0) > 0):
@@ -73,16 +71,10 @@ def _walk(  # type: ignore[no-untyped-def]
         u0, v0 = tl.where(vertical != 0, y0, x0), tl.where(vertical != 0, x0, y0)
         u1, v1 = tl.where(vertical != 0, y1, x1), tl.where(vertical != 0, x1, y1)
         u2, v2 = tl.where(vertical != 0, y2, x2), tl.where(vertical != 0, x2, y2)
-        leave, edge, steep = along * 0.0 - 1e30, face * 0 - 1, face * 0
-        leave, edge, steep = _side(
-            u0, v0, u1, v1, 0, along, fixed, vertical, direction, leave, edge, steep
-        )
-        leave, edge, steep = _side(
-            u1, v1, u2, v2, 1, along, fixed, vertical, direction, leave, edge, steep
-        )
-        leave, edge, steep = _side(
-            u2, v2, u0, v0, 2, along, fixed, vertical, direction, leave, edge, steep
-        )
+        leave, edge = along * 0.0 - 1e30, face * 0 - 1
+        leave, edge = _side(u0, v0, u1, v1, 0, along, fixed, direction, leave, edge)
+        leave, edge = _side(u1, v1, u2, v2, 1, along, fixed, direction, leave, edge)
+        leave, edge = _side(u2, v2, u0, v0, 2, along, fixed, direction, leave, edge)
         active = active & (edge >= 0)
         reaches = active & (leave > REACH)
         arrived = tl.where(reaches, face, arrived)
@@ -95,13 +87,11 @@ def _walk(  # type: ignore[no-untyped-def]
         active = active & (good | (following < 0))
         turned = ((x1 - x0) * (y2 - y0) - (y1 - y0) * (x2 - x0)) * first <= 0.0
         ends = active & ((following < 0) | turned)
-        here = ends & (steep != 0)
-        distance = tl.where(here, tl.minimum(tl.maximum(leave, 0.0), 1.0), distance)
-        found = tl.where(here, 3 * face + edge, found)
+        found = tl.where(ends, 3 * face + edge, found)
         active = active & (ends == 0)
         face = tl.where(active, following, face)
         step += 1
-    return distance, found, arrived
+    return found, arrived
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -114,7 +104,7 @@ def _point(camera, vertex, there):  # type: ignore[no-untyped-def]
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _inverse_depth(faces, camera, face, x, y, there):  # type: ignore[no-untyped-def]
-    """Return what ``antialias.inverse_depth`` does."""
+    """Return what ``meetings.inverse_depth`` does."""
     at = faces + 3 * face.to(tl.int64)
     ax, ay, az = _point(camera, tl.load(at, mask=there, other=0), there)
     bx, by, bz = _point(camera, tl.load(at + 1, mask=there, other=0), there)
@@ -129,7 +119,7 @@ def _inverse_depth(faces, camera, face, x, y, there):  # type: ignore[no-untyped
 @triton.jit  # type: ignore[untyped-decorator]
 def _pairs(  # type: ignore[no-untyped-def]
     pairs, triangles, depth, width, faces, instances, neighbours, camera, lens,
-    crossing, edges, behind, count,
+    from_first, edges, behind, count,
     STEPS: tl.constexpr, REACH: tl.constexpr, LANES: tl.constexpr,
 ):  # fmt: skip
     """Look between some pairs of pixels."""
@@ -145,17 +135,16 @@ def _pairs(  # type: ignore[no-untyped-def]
     along = tl.where(axis == 0, column, line)
     fixed = tl.where(axis == 0, line, column)
 
-    forward, edge_forward, ahead = _walk(
+    edge_forward, ahead = _walk(
         faces, neighbours, camera, lens, one, other, along, fixed, axis, 1.0, STEPS, REACH
     )
-    back, edge_back, behind_one = _walk(
+    edge_back, behind_one = _walk(
         faces, neighbours, camera, lens, other, one, along + 1.0, fixed, axis, -1.0, STEPS, REACH
     )
     # The nearer surface ends before the farther one; if it does not, the other may.
     nearer = tl.load(depth + here, mask=there, other=0.0)
     nearer = nearer <= tl.load(depth + beside, mask=there, other=0.0)
     from_here = (edge_forward >= 0) & (nearer | (edge_back < 0))
-    place = tl.where(from_here, forward, tl.where(edge_back >= 0, 1.0 - back, 0.5))
     edge = tl.where(from_here, edge_forward, edge_back)
 
     meets = there & (edge < 0) & (one >= 0) & (other >= 0) & (ahead >= 0) & (behind_one >= 0)
@@ -177,9 +166,8 @@ def _pairs(  # type: ignore[no-untyped-def]
     threshold = tl.load(lens + 5) * near
     meets = meets & (flat == 0)
     meets = meets & (first >= 0.0) & (second >= 0.0) & (first + second > threshold)
-    place = tl.where(meets, first / tl.where(meets, first + second, 1.0), place)
     edge = tl.where(meets, -2, edge)
-    tl.store(crossing + n, place.to(tl.float32), mask=there)
+    tl.store(from_first + n, from_here.to(tl.int8), mask=there)
     tl.store(edges + n, edge, mask=there)
     tl.store(behind + 2 * n, behind_one, mask=there)
     tl.store(behind + 2 * n + 1, ahead, mask=there)
@@ -200,12 +188,12 @@ def find_edges(
     :param surfaces: faces (F, 3) int32, their instances (F,) int32, neighbours (F, 3) int32, and
         vertices (V, 3) float32 in the optical frame.
     :param pinhole: (5,) float64 fx, fy, cx, cy in px and the near plane in metres.
-    :returns: crossing (P,) float32 and edge (P,) int32 as of
-        :func:`diffphyscam_ros.kernels.antialias.find_edges`; and (P, 2) int32, the faces hidden
-        at the first pixel and at the second, which count where the edge is ``MEETING``.
+    :returns: (P,) bool, whether the surface that ends is the first pixel's; (P,) int32, the edge,
+        3·face + edge, ``MEETING`` or −1; and (P, 2) int32, the faces hidden at the first pixel
+        and at the second, which count where the edge is ``MEETING``.
     """
     count = len(pairs)
-    crossing = torch.empty(count, dtype=torch.float32, device=pairs.device)
+    from_first = torch.empty(count, dtype=torch.int8, device=pairs.device)
     edges = torch.empty(count, dtype=torch.int32, device=pairs.device)
     behind = torch.empty(count, 2, dtype=torch.int32, device=pairs.device)
     faces, instances, neighbours, camera = surfaces
@@ -214,8 +202,8 @@ def find_edges(
         with on_device_of(pairs):
             _pairs[(triton.cdiv(count, LANES),)](
                 pairs, triangles, depth, width, faces, instances, neighbours, camera, lens,
-                crossing, edges, behind, count,
+                from_first, edges, behind, count,
                 STEPS=MAX_STEPS, REACH=REACH, LANES=LANES,
                 num_warps=1, enable_fp_fusion=False,
             )  # fmt: skip
-    return crossing, edges, behind
+    return from_first != 0, edges, behind

@@ -6,6 +6,12 @@ surface's colour spreads over the border between the pixels: the first pixel tak
 second's colour where x < ½, the second x − ½ of the first's where x > ½. That is the exact
 coverage of an edge that is straight across the pixel. Only colour is smoothed: a mean of two
 depths would be a place where nothing is.
+
+What reaches across the border is the outermost part of a surface, which can look quite unlike its
+nearest pixel: a matt ball darkens towards its rim as the root of the distance. So the second pixel
+takes the colour at the rim itself. With it the smoothed picture changes without a jump as a rim
+passes over a pixel's centre; with the pixel's colour it jumps, and gradients, which do not see
+jumps, are wrong in the mean.
 """
 
 from __future__ import annotations
@@ -16,8 +22,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from diffphyscam_ros.kernels.antialias import blend_edges, find_edges, list_meetings
+from diffphyscam_ros.kernels.antialias import blend_edges, blend_rims, find_edges, list_rims
 from diffphyscam_ros.kernels.buffers import BufferPool
+from diffphyscam_ros.kernels.meetings import list_meetings
+from diffphyscam_ros.kernels.silhouette_walk import FADE
+from diffphyscam_ros.render.rims import Rims
 from diffphyscam_ros.render.visibility import View
 
 
@@ -25,23 +34,27 @@ from diffphyscam_ros.render.visibility import View
 class Silhouettes:
     """Silhouettes between pixels and those to their right [0] and below [1].
 
-    :param crossing: (H·W, 2) float32, distance in px from the first pixel's centre; 0.5 = none.
+    :param shares: (H·W, 2) float32, −½ … ½: by how much the surface at the first pixel reaches
+        beyond the border; 0 = no silhouette.
     :param edges: (H·W, 2) int32, 3·face + edge; negative = none.
     :param meetings: (M, 6) int32, where two objects run through each other: pixel, axis, the faces
         seen at this pixel and at the next, those hidden at this pixel and at the next.
+    :param rims: those pairs in which a pixel takes the colour of a rim; not in the first two.
     """
 
-    crossing: npt.NDArray[np.float32]
+    shares: npt.NDArray[np.float32]
     edges: npt.NDArray[np.int32]
     meetings: npt.NDArray[np.int32]
+    rims: Rims
 
 
 @dataclass(frozen=True)
 class DeviceSilhouettes:
-    """What :func:`antialias` needs of silhouettes, as tensors: ``edges`` and ``meetings``."""
+    """What :func:`antialias` needs of silhouettes, as tensors."""
 
     edges: torch.Tensor
     meetings: torch.Tensor
+    rims: Rims
 
 
 def find_silhouettes(
@@ -53,6 +66,7 @@ def find_silhouettes(
     camera: npt.NDArray[np.float32],
     view: View,
     buffers: BufferPool,
+    with_rims: bool = True,
 ) -> Silhouettes:
     """Find where silhouettes pass between pixel centres.
 
@@ -61,11 +75,12 @@ def find_silhouettes(
     :param neighbours: (F, 3) of :func:`diffphyscam_ros.render.topology.face_neighbours`.
     :param camera: (V, 3) vertices in the optical frame.
     :param buffers: lends the memory.
+    :param with_rims: False where a surface's own colour is not what is seen of it.
     """
     pixels = view.width * view.height
-    crossing = buffers.take(pixels, 2)
+    shares = buffers.take(pixels, 2)
     edges = buffers.take(pixels, 2).view(np.int32)
-    counts = np.empty(view.height, np.int32)
+    counts = np.empty((2, view.height), np.int32)
     pinhole = view.pinhole()
     find_edges(
         triangles,
@@ -78,30 +93,45 @@ def find_silhouettes(
         camera,
         pinhole,
         view.near,
-        crossing,
+        with_rims,
+        shares,
         edges,
-        counts,
+        *counts,
     )
-    meetings = np.empty((int(counts.sum()), 6), np.int32)
+    meetings = np.empty((int(counts[0].sum()), 6), np.int32)
     if len(meetings) > 0:
         surfaces = (faces, neighbours, camera, pinhole, view.near)
         list_meetings(edges, triangles, view.width, *surfaces, meetings)
-    return Silhouettes(crossing, edges, meetings)
+    first = np.concatenate([[0], np.cumsum(counts[1], dtype=np.int64)])
+    rims = Rims.empty(int(first[-1]))
+    if len(rims.pairs) > 0:
+        surfaces = (faces, camera, pinhole)
+        listed = (rims.pairs.numpy(), rims.shares.numpy(), rims.places.numpy())
+        list_rims(edges, shares, first, view.width, view.height, *surfaces, *listed)
+    return Silhouettes(shares, edges, meetings, rims)
 
 
 def antialias_fused(
     color: npt.NDArray[np.float32],
     silhouettes: Silhouettes,
+    rim_color: npt.NDArray[np.float32] | None,
     view: View,
     smoothed: npt.NDArray[np.float32],
 ) -> None:
-    """Smooth a picture (H·W, 3) into another by the CPU kernel."""
-    blend_edges(color, silhouettes.crossing, view.width, view.height, smoothed)
+    """Smooth a picture (H·W, 3) into another by the CPU kernels.
+
+    :param rim_color: (≥ R, 3) of the silhouettes' R rims, None where there are none.
+    """
+    blend_edges(color, silhouettes.shares, view.width, view.height, smoothed)
+    if rim_color is not None:
+        pairs, shares = silhouettes.rims.pairs.numpy(), silhouettes.rims.shares.numpy()
+        blend_rims(color, rim_color, pairs, shares, view.width, smoothed)
 
 
 def antialias(
     color: torch.Tensor,
     silhouettes: Silhouettes | DeviceSilhouettes,
+    rim_color: torch.Tensor | None,
     faces: torch.Tensor,
     camera: torch.Tensor,
     pinhole: torch.Tensor,
@@ -110,6 +140,7 @@ def antialias(
     """Smooth a picture, differentiably in its colours and in the vertices of its silhouettes.
 
     :param color: (H·W, 3).
+    :param rim_color: (≥ R, 3) of the silhouettes' R rims, None where there are none.
     :param faces: (F, 3) int32.
     :param camera: (V, 3) vertices in the optical frame.
     :param pinhole: (4,) fx, fy, cx, cy in px.
@@ -120,14 +151,20 @@ def antialias(
     edges = torch.as_tensor(silhouettes.edges).to(color.device)
     first, axis = (edges >= 0).nonzero().unbind(-1)
     if first.numel() > 0:
-        crossing = _crossings(
-            edges[first, axis].long(), first, axis, faces, camera, pinhole, width
-        )
-        smoothed = _blend(smoothed, color, first, axis, crossing, width)
+        edge = edges[first, axis].long()
+        _, share = edge_shares(edge, first, axis, faces, camera, pinhole, width)
+        smoothed = _blend(smoothed, color, first, axis, share, width)
     if len(silhouettes.meetings) > 0:
         meetings = torch.as_tensor(silhouettes.meetings).to(color.device).long()
-        crossing = _meeting_places(meetings, faces, camera, pinhole, width)
-        smoothed = _blend(smoothed, color, meetings[:, 0], meetings[:, 1], crossing, width)
+        share = _meeting_places(meetings, faces, camera, pinhole, width) - 0.5
+        smoothed = _blend(smoothed, color, meetings[:, 0], meetings[:, 1], share, width)
+    if rim_color is not None:
+        first, axis, edge = silhouettes.rims.pairs.to(color.device).long().unbind(-1)
+        _, share = edge_shares(edge, first, axis, faces, camera, pinhole, width)
+        taker = silhouettes.rims.pixels(width)[0].to(color.device)
+        share = torch.where(taker == first, -share, share)[:, None]
+        step = rim_color[: len(first)] - color.index_select(0, taker)
+        smoothed = smoothed.index_add(0, taker, share * step)
     return smoothed
 
 
@@ -136,18 +173,18 @@ def _blend(
     color: torch.Tensor,
     first: torch.Tensor,
     axis: torch.Tensor,
-    crossing: torch.Tensor,
+    share: torch.Tensor,
     width: int,
 ) -> torch.Tensor:
     """Add to a picture what pairs of pixels take of each other's colour."""
     second = first + torch.where(axis == 1, width, 1)
     step = color.index_select(0, second) - color.index_select(0, first)
-    to_first = (0.5 - crossing).clamp_min(0.0)[:, None] * step
-    to_second = (crossing - 0.5).clamp_min(0.0)[:, None] * -step
+    to_first = (-share).clamp_min(0.0)[:, None] * step
+    to_second = share.clamp_min(0.0)[:, None] * -step
     return smoothed.index_add(0, first, to_first).index_add(0, second, to_second)
 
 
-def _crossings(
+def edge_shares(
     code: torch.Tensor,
     first: torch.Tensor,
     axis: torch.Tensor,
@@ -155,8 +192,15 @@ def _crossings(
     camera: torch.Tensor,
     pinhole: torch.Tensor,
     width: int,
-) -> torch.Tensor:
-    """Return where edges, 3·face + edge, cross pairs of pixels: (P,) px from the first centre."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return where edges, 3·face + edge, cross pairs of pixels, as ``edge_crossing`` does.
+
+    :param code: (P,) of the edges; ``first``, ``axis``: (P,) the pairs, 0 to the right, 1 down.
+    :returns: (P,) px from the first centre, 0 … 1; and (P,) by how much the surface at the first
+        pixel reaches beyond the border, −½ … ½.
+
+    Edges near a diagonal count for both axes, with weights that add up to 1 and pass no gradient.
+    """
     face, side = code // 3, code % 3
     ends = torch.stack([faces[face, side], faces[face, (side + 1) % 3]], dim=-1).long()
     points = camera.index_select(0, ends.reshape(-1)).reshape(-1, 2, 3)
@@ -167,7 +211,10 @@ def _crossings(
     pixel = torch.where((axis == 1)[:, None], pixel.flip(-1), pixel)
     a, b = screen.unbind(1)
     share = (pixel[:, 1] - a[:, 1]) / (b[:, 1] - a[:, 1])
-    return (a[:, 0] + share * (b[:, 0] - a[:, 0]) - pixel[:, 0]).clamp(0.0, 1.0)
+    crossing = (a[:, 0] + share * (b[:, 0] - a[:, 0]) - pixel[:, 0]).clamp(0.0, 1.0)
+    aside, across = (b - a).detach().abs().unbind(-1)
+    turn = (0.5 + FADE * (across - aside) / (across + aside)).clamp(0.0, 1.0)
+    return crossing, turn * turn * (3.0 - 2.0 * turn) * (crossing - 0.5)
 
 
 def _meeting_places(

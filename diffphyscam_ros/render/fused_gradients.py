@@ -23,6 +23,7 @@ from diffphyscam_ros.render.fused_shading import (
     environment_arrays,
     geometry_arrays,
     material_arrays,
+    NO_PLACES,
     shade_fused,
     visibility_arrays,
 )
@@ -62,13 +63,14 @@ Gradients = dict[str, torch.Tensor | None]
 class _Plan:
     """What a backward pass needs besides the inputs.
 
-    :param triangles: (H·W,) int32.
+    :param triangles: (H·W,) int32; ``places``: (H·W, 2).
     """
 
     triangles: npt.NDArray[np.int32]
     frame: Frame
     buffers: BufferPool
     tables: GradientTables
+    places: npt.NDArray[np.float32] | None
 
 
 class _ShadedPicture(torch.autograd.Function):
@@ -80,7 +82,8 @@ class _ShadedPicture(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
         ctx.plan = plan
         camera = cast(torch.Tensor, inputs[0]).detach().numpy()
-        shaded = shade_fused(torch.from_numpy(plan.triangles), plan.frame, camera, plan.buffers)
+        triangles = torch.from_numpy(plan.triangles)
+        shaded = shade_fused(triangles, plan.frame, camera, plan.buffers, plan.places)
         picture = shaded.radiance
         if shaded.alpha is not None:  # the kernel leaves closed pixels as they are
             closed = (torch.from_numpy(plan.triangles) == CLOSED).reshape(shaded.alpha.shape)
@@ -168,6 +171,8 @@ def _walk_back(
                 np.float32(held['intensity'].item()),
                 illumination.background is None and illumination.maps is not None,
                 spread_order(bands),
+                NO_PLACES if plan.places is None else plan.places,
+                plan.places is not None,
                 _given(outputs[0], pixels, 3),
                 _given(outputs[1], pixels),
                 _given(outputs[2], pixels, 3),
@@ -196,6 +201,7 @@ def shade_with_gradient(
     camera: torch.Tensor,
     buffers: BufferPool,
     tables: GradientTables,
+    places: npt.NDArray[np.float32] | None = None,
 ) -> Shaded:
     """Turn triangle numbers into a picture, as :func:`diffphyscam_ros.render.shading.shade` does.
 
@@ -203,6 +209,7 @@ def shade_with_gradient(
     :param frame: in float32, on the CPU.
     :param camera: (V, 3) vertices in the optical frame.
     :param buffers: lends the memory of the picture, ``tables`` that of the gradients.
+    :param places: (H·W, 2) float32, see there.
     """
     kept = buffers.take(len(triangles)).view(np.int32)
     np.copyto(kept, triangles.numpy())
@@ -227,6 +234,6 @@ def shade_with_gradient(
         'intensity': light.intensity.reshape(1),
     }
     color, depth, normal, instance, alpha = _ShadedPicture.apply(  # type: ignore[no-untyped-call]
-        _Plan(kept, frame, buffers, tables), *(inputs[name] for name in INPUTS)
+        _Plan(kept, frame, buffers, tables, places), *(inputs[name] for name in INPUTS)
     )
     return Shaded(Radiance(color, depth, normal, instance), alpha)

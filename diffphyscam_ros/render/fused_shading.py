@@ -23,6 +23,7 @@ from diffphyscam_ros.render.shading import Shaded
 
 ALL_SEEN = np.full((1, 1), 255, np.uint8)
 NO_ALPHA = np.zeros(0, np.float32)
+NO_PLACES = np.zeros((0, 2), np.float32)
 
 
 def geometry_arrays(
@@ -87,13 +88,18 @@ def environment_arrays(
 
 
 def shade_fused(
-    triangles: torch.Tensor, frame: Frame, camera: npt.NDArray[np.float32], buffers: BufferPool
+    triangles: torch.Tensor,
+    frame: Frame,
+    camera: npt.NDArray[np.float32],
+    buffers: BufferPool,
+    places: npt.NDArray[np.float32] | None = None,
 ) -> Shaded:
     """Turn triangle numbers into a picture, as :func:`diffphyscam_ros.render.shading.shade` does.
 
     :param triangles: (H·W,) int32, see there.
     :param camera: (V, 3) vertices in the optical frame.
     :param buffers: lends the memory of the picture.
+    :param places: (H·W, 2), see there.
     """
     view, illumination = frame.view, frame.illumination
     pixels = view.width * view.height
@@ -120,6 +126,8 @@ def shade_fused(
         background is None and illumination.maps is not None,
         np.zeros(3, np.float32) if background is None else background.numpy(),
         spread_order(-(-view.height // shade_kernel.ROWS_PER_TASK)),
+        NO_PLACES if places is None else places,
+        places is not None,
         color,
         depth,
         normal,

@@ -111,6 +111,7 @@ def interpolate(
     triangles: torch.Tensor,
     rays: torch.Tensor,
     ray_step: torch.Tensor,
+    held: bool = False,
 ) -> Surface:
     """Intersect rays with their triangles and interpolate.
 
@@ -119,6 +120,8 @@ def interpolate(
     :param triangles: (P,) integers, none negative.
     :param rays: (3, P) with z = 1.
     :param ray_step: (2,) change of the ray's x for a pixel to the right, and of its y down.
+    :param held: the points stay where they are on their triangles, whatever the rays do: no
+        derivative passes through the weights.
     """
     corners = geometry.faces.index_select(0, triangles).long()
     instance = geometry.face_instance.index_select(0, triangles).long()
@@ -136,6 +139,7 @@ def interpolate(
     weights = (areas * inverse).clamp_min(0.0)
     mass = weights.sum(0)
     weights = torch.where(mass > 0, weights / torch.where(mass > 0, mass, 1.0), 1.0 / 3.0)
+    weights = weights.detach() if held else weights
     depth = dot(weights, points[:, 2])
 
     edges = points[1:] - points[:1]

@@ -24,6 +24,7 @@ from diffphyscam_ros.render.fused_gradients import shade_with_gradient
 from diffphyscam_ros.render.fused_shading import shade_fused
 from diffphyscam_ros.render.gradient_tables import GradientTables
 from diffphyscam_ros.render.interpolation import normal_matrices, to_camera
+from diffphyscam_ros.render.rims import rim_picture, Rims
 from diffphyscam_ros.render.shading import shade, Shaded
 
 
@@ -41,8 +42,19 @@ class Path(Protocol):
         :param arriving: shares of the light.
         """
 
-    def smooth(self, color: torch.Tensor, silhouettes: Silhouettes) -> torch.Tensor:
-        """Return a picture (H·W, 3) with smooth silhouettes."""
+    def shade_rims(self, rims: Rims, arriving: Arriving = UNHINDERED) -> torch.Tensor:
+        """Return the colours (≥ R, 3) of rims.
+
+        :param arriving: shares of the light in the picture.
+        """
+
+    def smooth(
+        self, color: torch.Tensor, silhouettes: Silhouettes, rim_color: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return a picture (H·W, 3) with smooth silhouettes.
+
+        :param rim_color: of the silhouettes' rims, None where there are none.
+        """
 
 
 class KernelPath:
@@ -66,10 +78,21 @@ class KernelPath:
         frame = self._frame.lit(arriving)
         return shade_fused(triangles, frame, self._points, self._buffers)
 
-    def smooth(self, color: torch.Tensor, silhouettes: Silhouettes) -> torch.Tensor:
+    def shade_rims(self, rims: Rims, arriving: Arriving = UNHINDERED) -> torch.Tensor:
+        """See :class:`Path`."""
+        picture = rim_picture(rims, self._frame, arriving)
+        shaded = shade_fused(
+            picture.triangles, picture.frame, self._points, self._buffers, picture.places.numpy()
+        )
+        return shaded.radiance.color.reshape(-1, 3)
+
+    def smooth(
+        self, color: torch.Tensor, silhouettes: Silhouettes, rim_color: torch.Tensor | None
+    ) -> torch.Tensor:
         """See :class:`Path`."""
         smoothed = self._buffers.take(*color.shape)
-        antialias_fused(color.numpy(), silhouettes, self._frame.view, smoothed)
+        rims = None if rim_color is None else rim_color.numpy()
+        antialias_fused(color.numpy(), silhouettes, rims, self._frame.view, smoothed)
         return torch.from_numpy(smoothed)
 
 
@@ -106,12 +129,28 @@ class GradientPath:
         frame = self._frame.lit(arriving)
         return shade_with_gradient(triangles, frame, self._camera, self._buffers, self._tables)
 
-    def smooth(self, color: torch.Tensor, silhouettes: Silhouettes) -> torch.Tensor:
+    def shade_rims(self, rims: Rims, arriving: Arriving = UNHINDERED) -> torch.Tensor:
+        """See :class:`Path`."""
+        picture = rim_picture(rims, self._frame, arriving)
+        shaded = shade_with_gradient(
+            picture.triangles,
+            picture.frame,
+            self._camera,
+            self._buffers,
+            self._tables,
+            picture.places.numpy(),
+        )
+        return shaded.radiance.color.reshape(-1, 3)
+
+    def smooth(
+        self, color: torch.Tensor, silhouettes: Silhouettes, rim_color: torch.Tensor | None
+    ) -> torch.Tensor:
         """See :class:`Path`."""
         frame = self._frame
         return antialias_with_gradient(
             color,
             silhouettes,
+            rim_color,
             frame.geometry.faces,
             self._camera,
             frame.pinhole,
@@ -144,7 +183,11 @@ class TorchPath:
 
     def shade(self, triangles: torch.Tensor, arriving: Arriving = UNHINDERED) -> Shaded:
         """See :class:`Path`."""
-        frame = self._frame.lit(arriving)
+        return self._shade(triangles, self._frame.lit(arriving))
+
+    def _shade(
+        self, triangles: torch.Tensor, frame: Frame, places: torch.Tensor | None = None
+    ) -> Shaded:
         return shade(
             triangles,
             frame.view.width,
@@ -155,16 +198,27 @@ class TorchPath:
             self.camera,
             normal_matrices(self._mesh_to_camera),
             frame.illumination,
+            places,
         )
 
+    def shade_rims(self, rims: Rims, arriving: Arriving = UNHINDERED) -> torch.Tensor:
+        """See :class:`Path`."""
+        picture = rim_picture(rims, self._frame, arriving)
+        shaded = self._shade(picture.triangles, picture.frame, picture.places)
+        return shaded.radiance.color.reshape(-1, 3)
+
     def smooth(
-        self, color: torch.Tensor, silhouettes: Silhouettes | DeviceSilhouettes
+        self,
+        color: torch.Tensor,
+        silhouettes: Silhouettes | DeviceSilhouettes,
+        rim_color: torch.Tensor | None,
     ) -> torch.Tensor:
         """See :class:`Path`."""
         frame = self._frame
         return antialias(
             color,
             silhouettes,
+            rim_color,
             frame.geometry.faces,
             self.camera,
             frame.pinhole,

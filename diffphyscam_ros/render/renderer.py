@@ -20,7 +20,7 @@ from diffphyscam_ros.render.device import (
     make_rasterizer,
     make_silhouette_finder,
 )
-from diffphyscam_ros.render.frame import Frame, FramePacker
+from diffphyscam_ros.render.frame import Arriving, Frame, FramePacker, UNHINDERED
 from diffphyscam_ros.render.geometry import on_cpu
 from diffphyscam_ros.render.gradient_tables import GradientTables
 from diffphyscam_ros.render.layers import stack_layers, stack_layers_fused
@@ -132,6 +132,7 @@ class Renderer:
     ) -> Radiance:
         """Draw one picture."""
         frame = self._packer.frame(scene, intrinsics, camera_to_world, self.near)
+        arriving = UNHINDERED
         if frame.layered:
             radiance, triangles, path = self._draw_layers(scene, frame)
         else:
@@ -139,10 +140,11 @@ class Renderer:
                 frame.geometry, frame.mesh_to_camera.detach(), frame.double_sided, frame.view
             )
             path = self._path(frame)
-            radiance = self._shade(scene, frame, path, triangles).radiance
+            arriving = self._arriving(scene, frame, path, triangles)
+            radiance = path.shade(triangles, arriving).radiance
         if not self.antialias:
             return radiance
-        return self._smooth(scene, frame, triangles, path, radiance)
+        return self._smooth(scene, frame, triangles, path, radiance, arriving)
 
     def _path(self, frame: Frame) -> Path:
         """Choose how a frame is shaded that the visibility has just looked at."""
@@ -153,14 +155,15 @@ class Renderer:
             return GradientPath(frame, points, self._buffers, self._tables)
         return KernelPath(frame, points, self._buffers)
 
-    def _shade(self, scene: Scene, frame: Frame, path: Path, triangles: torch.Tensor) -> Shaded:
-        """Shade what is seen at each pixel."""
+    def _arriving(
+        self, scene: Scene, frame: Frame, path: Path, triangles: torch.Tensor
+    ) -> Arriving:
+        """Return how much light reaches what is seen at each pixel."""
         if not (self.shadows or self.ambient_occlusion):
-            return path.shade(triangles)
-        arriving = self._occlusion.arriving(
+            return UNHINDERED
+        return self._occlusion.arriving(
             scene, frame, triangles, path.points(), self.shadows, self.ambient_occlusion
         )
-        return path.shade(triangles, arriving)
 
     def _draw_layers(self, scene: Scene, frame: Frame) -> tuple[Radiance, torch.Tensor, Path]:
         """Draw a frame through which one sees, and return the triangles that stand for it.
@@ -179,7 +182,7 @@ class Renderer:
             return visibility.triangles_behind(geometry, *seen_from, asked).to(self.device)
 
         def shade(triangles: torch.Tensor) -> Shaded:
-            return self._shade(scene, frame, path, triangles)
+            return path.shade(triangles, self._arriving(scene, frame, path, triangles))
 
         if path.differentiable:
             return *stack_layers(first, shade, behind), path
@@ -192,6 +195,7 @@ class Renderer:
         triangles: torch.Tensor,
         path: Path,
         radiance: Radiance,
+        arriving: Arriving,
     ) -> Radiance:
         """Smooth silhouettes."""
         if self._finder is not None and isinstance(path, TorchPath):
@@ -202,8 +206,12 @@ class Renderer:
                 self._packer.neighbours(scene, frame.geometry),
                 path.camera,
                 frame.view,
+                with_rims=not frame.layered,
             )
-            smooth = path.smooth(radiance.color.reshape(-1, 3), found)
+            rim_color = (
+                path.shade_rims(found.rims, arriving) if len(found.rims.pairs) > 0 else None
+            )
+            smooth = path.smooth(radiance.color.reshape(-1, 3), found, rim_color)
             return replace(radiance, color=smooth.reshape(radiance.color.shape))
         silhouettes = find_silhouettes(
             triangles.cpu().numpy(),
@@ -214,6 +222,9 @@ class Renderer:
             path.points(),
             frame.view,
             self._buffers,
+            with_rims=not frame.layered,  # a rim's colour may be seen through others there
         )
-        smooth = path.smooth(radiance.color.reshape(-1, 3), silhouettes)
+        rims = silhouettes.rims
+        rim_color = path.shade_rims(rims, arriving) if len(rims.pairs) > 0 else None
+        smooth = path.smooth(radiance.color.reshape(-1, 3), silhouettes, rim_color)
         return replace(radiance, color=smooth.reshape(radiance.color.shape))

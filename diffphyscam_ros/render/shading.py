@@ -110,6 +110,12 @@ def pixel_rays(width: int, height: int, pinhole: torch.Tensor) -> torch.Tensor:
     return torch.stack([wide, high, torch.ones_like(wide)]).reshape(3, -1)
 
 
+def place_rays(places: torch.Tensor, pinhole: torch.Tensor) -> torch.Tensor:
+    """Return the rays (3, N) through places (N, 2) in px, z = 1, differentiable in the pinhole."""
+    x, y = ((places.to(pinhole.dtype) - pinhole[2:]) / pinhole[:2]).unbind(-1)
+    return torch.stack([x, y, torch.ones_like(x)])
+
+
 def shade(
     triangles: torch.Tensor,
     width: int,
@@ -120,6 +126,7 @@ def shade(
     camera: torch.Tensor,
     rotate_normals: torch.Tensor,
     illumination: Illumination,
+    places: torch.Tensor | None = None,
 ) -> Shaded:
     """Turn triangle numbers into a picture.
 
@@ -127,8 +134,11 @@ def shade(
     :param pinhole: (4,) fx, fy, cx, cy in px.
     :param camera: (V, 3) vertices in the optical frame.
     :param rotate_normals: (I, 3, 3), mesh normals to the optical frame, any length.
+    :param places: (H·W, 2) u and v in px at which the pixels look at their triangles, instead of
+        their own: points that stay where they are on these, whatever moves.
     """
-    rays = pixel_rays(width, height, pinhole)
+    held = places is not None
+    rays = pixel_rays(width, height, pinhole) if places is None else place_rays(places, pinhole)
     hit = (triangles >= 0).nonzero().squeeze(-1)
     missed = (triangles == -1).nonzero().squeeze(-1)
     color = rays.new_zeros(3, height * width)
@@ -150,6 +160,7 @@ def shade(
             triangles.index_select(0, hit),
             hit_rays,
             (1.0 / pinhole[:2]).detach(),
+            held,
         )
         paint = _paint(geometry, materials, surface)
         color = color.index_copy(1, hit, _light(surface, paint, illumination, hit))

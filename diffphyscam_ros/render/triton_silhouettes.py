@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from diffphyscam_ros.kernels.antialias import MEETING
+from diffphyscam_ros.kernels.meetings import MEETING
 from diffphyscam_ros.kernels.triton_antialias import find_edges
-from diffphyscam_ros.render.antialias import DeviceSilhouettes
+from diffphyscam_ros.render.antialias import DeviceSilhouettes, edge_shares
 from diffphyscam_ros.render.geometry import Geometry
+from diffphyscam_ros.render.rims import Rims
 from diffphyscam_ros.render.visibility import View
 
 
@@ -49,12 +50,14 @@ class SilhouetteFinder:
         neighbours: npt.NDArray[np.int32],
         camera: torch.Tensor,
         view: View,
+        with_rims: bool = True,
     ) -> DeviceSilhouettes:
         """Find where silhouettes pass between pixel centres.
 
         :param triangles: (H·W,) int32 and ``depth`` (H·W,) of the picture.
         :param neighbours: (F, 3) of :func:`diffphyscam_ros.render.topology.face_neighbours`.
         :param camera: (V, 3) vertices in the optical frame.
+        :param with_rims: see :func:`diffphyscam_ros.render.antialias.find_silhouettes`.
         """
         device = triangles.device
         if self._neighbours is None or self._neighbours[0] is not neighbours:
@@ -63,7 +66,7 @@ class SilhouetteFinder:
         edges = torch.full((2 * len(triangles),), -1, dtype=torch.int32, device=device)
         meetings = torch.empty(0, 6, dtype=torch.int32, device=device)
         if len(geometry.faces) == 0:
-            return DeviceSilhouettes(edges.reshape(-1, 2), meetings)
+            return DeviceSilhouettes(edges.reshape(-1, 2), meetings, Rims.empty(0))
         pairs = _worth_it(triangles, depth, geometry.face_instance, view)
         surfaces = (
             geometry.faces,
@@ -72,11 +75,32 @@ class SilhouetteFinder:
             camera.detach().float().contiguous(),
         )
         lens = torch.from_numpy(np.append(view.pinhole(), view.near)).to(device)
-        _, found, behind = find_edges(pairs, triangles, depth, view.width, surfaces, lens)
+        from_first, found, behind = find_edges(pairs, triangles, depth, view.width, surfaces, lens)
+        number = (found >= 0).nonzero().squeeze(-1)
+        first, axis = pairs[number] // 2, pairs[number] % 2
+        crossing, share = edge_shares(
+            found[number].long(), first, axis, geometry.faces, surfaces[3].double(), lens[:4],
+            view.width,
+        )  # fmt: skip
+        share = share.float()
+        # The surface that ends reaches into the other's pixel: it shows its rim there.
+        beyond = (share != 0) & ((share > 0) == from_first[number]) & with_rims
+        rims = Rims(
+            torch.stack([first.int(), axis.int(), found[number]], dim=-1)[beyond],
+            share[beyond],
+            torch.stack(
+                [
+                    first % view.width + torch.where(axis == 0, crossing, 0.0),
+                    first // view.width + torch.where(axis == 1, crossing, 0.0),
+                ],
+                dim=-1,
+            )[beyond].float(),
+        )
         edges[pairs] = found
+        edges[pairs[number[beyond | (share == 0)]]] = -1
         meeting = (found == MEETING).nonzero().squeeze(-1)
         pixel, axis = pairs[meeting] // 2, pairs[meeting] % 2
         beside = pixel + torch.where(axis == 1, view.width, 1)
         columns = [pixel.int(), axis.int(), triangles[pixel], triangles[beside]]
         meetings = torch.stack([*columns, *behind[meeting].unbind(-1)], dim=-1)
-        return DeviceSilhouettes(edges.reshape(-1, 2), meetings)
+        return DeviceSilhouettes(edges.reshape(-1, 2), meetings, rims)

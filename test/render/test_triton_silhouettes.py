@@ -72,7 +72,10 @@ def assert_equal(scene: Scene) -> tuple[int, int]:
     )
     assert torch.equal(found.edges.cpu(), torch.from_numpy(wanted.edges))
     assert torch.equal(found.meetings.cpu(), torch.from_numpy(wanted.meetings))
-    return int((wanted.edges >= 0).sum()), len(wanted.meetings)
+    assert torch.equal(found.rims.pairs.cpu(), wanted.rims.pairs)
+    assert torch.allclose(found.rims.shares.cpu(), wanted.rims.shares, atol=1e-6)
+    assert torch.allclose(found.rims.places.cpu(), wanted.rims.places, atol=1e-5)
+    return int((wanted.edges >= 0).sum()) + len(wanted.rims.pairs), len(wanted.meetings)
 
 
 def test_silhouettes(rich_scene: Scene) -> None:

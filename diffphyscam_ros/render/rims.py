@@ -1,0 +1,85 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""Points on the rims of surfaces, shaded as a small picture of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from diffphyscam_ros.render.frame import Arriving, Frame
+from diffphyscam_ros.render.shading import CLOSED
+
+WIDTH = 128  # of the picture of rims, px
+ROWS = 16  # its height is a multiple of this: enough bands, and the same buffers for each frame
+
+
+@dataclass(frozen=True)
+class Rims:
+    """Where a surface reaches from its own pixel beyond the border to the next one.
+
+    :param pairs: (R, 3) int32: the first pixel, the axis (0: to the right, 1: down), and the edge,
+        3·face + edge, at which the surface ends.
+    :param shares: (R,) float32, by how much the first pixel's surface reaches to the second,
+        negative the other way round.
+    :param places: (R, 2) float32, u and v of the rim in px.
+    """
+
+    pairs: torch.Tensor
+    shares: torch.Tensor
+    places: torch.Tensor
+
+    @staticmethod
+    def empty(count: int) -> Rims:
+        """Return memory for a number of rims, on the CPU."""
+        return Rims(
+            torch.empty(count, 3, dtype=torch.int32), torch.empty(count), torch.empty(count, 2)
+        )
+
+    def pixels(self, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the pixels (R,) that take the rims' colours, and those whose surfaces they are.
+
+        :param width: of the picture, px.
+        """
+        first = self.pairs[:, 0].long()
+        second = first + torch.where(self.pairs[:, 1] == 1, width, 1)
+        forward = self.shares > 0
+        return torch.where(forward, second, first), torch.where(forward, first, second)
+
+
+@dataclass(frozen=True)
+class RimPicture:
+    """What to shade.
+
+    :param frame: that of the picture but for its size, and with the light that arrives.
+    :param triangles: (N,) int32, those of the R rims and ``CLOSED`` from there on.
+    :param places: (N, 2) float32.
+    """
+
+    frame: Frame
+    triangles: torch.Tensor
+    places: torch.Tensor
+
+
+def rim_picture(rims: Rims, frame: Frame, arriving: Arriving) -> RimPicture:
+    """Lay out rims as a picture. A rim is lit as its surface is at the pixel that sees it.
+
+    :param arriving: of the picture.
+    """
+    count, device = len(rims.pairs), frame.pinhole.device
+    height = ROWS * -(-count // (ROWS * WIDTH))
+    triangles = torch.full((height * WIDTH,), CLOSED, dtype=torch.int32, device=device)
+    triangles[:count] = (rims.pairs[:, 2] // 3).to(device)
+    places = torch.zeros(height * WIDTH, 2, device=device)
+    places[:count] = rims.places.to(device)
+    seen = torch.zeros(height * WIDTH, dtype=torch.int64, device=device)
+    seen[:count] = rims.pixels(frame.view.width)[1].to(device)
+    lights, sky = arriving.lights, arriving.sky
+    lit = frame.lit(
+        Arriving(
+            None if lights is None else lights.index_select(1, seen),
+            None if sky is None else sky.index_select(0, seen),
+        )
+    )
+    view = replace(frame.view, width=WIDTH, height=height)
+    return RimPicture(replace(lit, view=view), triangles, places)
