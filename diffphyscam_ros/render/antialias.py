@@ -105,9 +105,9 @@ def find_silhouettes(
     first = np.concatenate([[0], np.cumsum(counts[1], dtype=np.int64)])
     rims = Rims.empty(int(first[-1]))
     if len(rims.pairs) > 0:
-        surfaces = (faces, camera, pinhole)
+        rows = (first, view.width, view.height)
         listed = (rims.pairs.numpy(), rims.shares.numpy(), rims.places.numpy())
-        list_rims(edges, shares, first, view.width, view.height, *surfaces, *listed)
+        list_rims(edges, shares, *rows, faces, camera, pinhole, *listed)
     return Silhouettes(shares, edges, meetings, rims)
 
 

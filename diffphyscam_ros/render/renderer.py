@@ -34,7 +34,7 @@ from diffphyscam_ros.scene.types import Scene
 if TYPE_CHECKING:
     from diffphyscam_ros.render.triton_silhouettes import SilhouetteFinder
 
-KEPT_BUFFERS = 32  # seven for each picture that somebody still holds, ten with gradients
+KEPT_BUFFERS = 48  # eleven for each picture that somebody still holds, sixteen with gradients
 
 
 class Renderer:
