@@ -106,6 +106,11 @@ class GltfBsdf(mi.BSDF):
         weight = dr.select(good, self.eval(ctx, si, wo, active) / result.pdf, 0.0)
         return result, weight
 
+    def traverse(self, callback: Any) -> None:
+        callback.put('base_color', self.base, +mi.ParamFlags.Differentiable)
+        callback.put('metallic', self.metal, +mi.ParamFlags.Differentiable)
+        callback.put('roughness', self.rough, +mi.ParamFlags.Differentiable)
+
     def to_string(self) -> str:
         return 'GltfBsdf[]'
 
@@ -127,7 +132,7 @@ def _texture(texture: Texture | None, factor: Any, channel: slice) -> dict[str, 
     }
 
 
-def _mesh(instance: Instance) -> Any:
+def _mesh(instance: Instance, bsdf: str) -> Any:
     """Return a Mitsuba mesh in world coordinates."""
     mesh, material = instance.mesh, instance.material
     pose = instance.pose.double().numpy()
@@ -135,7 +140,7 @@ def _mesh(instance: Instance) -> Any:
     props = mi.Properties()
     props['bsdf'] = mi.load_dict(
         {
-            'type': 'gltf',
+            'type': bsdf,
             'base_color': _texture(
                 material.base_color_texture, np.asarray(material.base_color), slice(0, 3)
             ),
@@ -223,13 +228,13 @@ def _environment(environment: Environment) -> dict[str, Any]:
     return {'type': 'envmap', 'bitmap': mi.Bitmap(picture), 'to_world': turned}
 
 
-def build(scene: Scene) -> Any:
-    """Return our scene as Mitsuba's."""
+def build(scene: Scene, bsdf: str = 'gltf') -> Any:
+    """Return our scene as Mitsuba's, its surfaces by the plugin ``bsdf``."""
     parts: dict[str, Any] = {'type': 'scene'} | _lights(scene)
     if scene.environment is not None:
         parts['environment'] = _environment(scene.environment)
     for number, instance in enumerate(scene.instances):
-        parts[f'mesh{number}'] = _mesh(instance)
+        parts[f'mesh{number}'] = _mesh(instance, bsdf)
     return mi.load_dict(parts)
 
 

@@ -2,6 +2,7 @@
 """The differentiable step: forward and backward of the renderer, and of the whole chain.
 
     python bench/gradients.py [--quick] [--json] [--size 640 480] [--triangles 10000]
+        [--no-truth] [--picture FILE]
 
 The scene is that of ``diffphyscam bench``, silhouettes antialiased, no shadows (they carry no
 gradient). Each row asks for other gradients. Kernels and readable torch take turns, picture by
@@ -13,6 +14,9 @@ vertices, lights and all settings.
 Then the parts of one step of the kernels, as the profiler of Python sees them.
 
 Floor of the whole chain on 2 cores at 640x480 and 10 000 triangles: 60 ms.
+
+At the end bench/gradients_truth.py judges gradients by finite differences, beside Mitsuba 3
+(--no-truth leaves that out).
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ import sys
 import time
 
 from _measuring import finish, machine, parser, print_machine, print_table
+import gradients_truth
 import torch
 
 from diffphyscam_ros.camera import CameraSettings, PhysicalCamera, SensorModel, STAGES
@@ -177,6 +182,8 @@ def main() -> int:
     options = parser(__doc__)
     options.add_argument('--size', nargs=2, type=int, default=(640, 480), metavar=('W', 'H'))
     options.add_argument('--triangles', type=int, default=10_000)
+    options.add_argument('--no-truth', action='store_true', help='times of a step alone')
+    options.add_argument('--picture', type=Path, default=None, help='file for a figure')
     arguments: argparse.Namespace = options.parse_args()
     size, triangles = tuple(arguments.size), arguments.triangles
     runs, reference_runs = (8, 2) if arguments.quick else (30, 5)
@@ -217,6 +224,8 @@ def main() -> int:
         verdict = 'met' if whole <= FLOOR else 'MISSED'
         print(f'\ndifferentiable step: {whole:.1f} ms, floor {FLOOR:g} ms {verdict}')
     result = {'machine': described, 'times': times, 'parts': dict(split)}
+    if not arguments.no_truth:
+        result['truth'] = gradients_truth.run(arguments.quick, arguments.picture)
     finish(result, arguments.json)
     return 0
 
