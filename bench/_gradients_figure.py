@@ -13,7 +13,7 @@ import numpy as np
 matplotlib.use('Agg')
 from matplotlib import pyplot
 
-TITLES = ('finite differences', 'ours', "Mitsuba's direct_projective, 256")
+TITLES = ('finite differences', 'ours', "Mitsuba's direct_projective, 64")
 
 
 def draw(rows: Sequence[Any], maps: Sequence[np.ndarray], file: Path) -> None:
@@ -25,7 +25,7 @@ def draw(rows: Sequence[Any], maps: Sequence[np.ndarray], file: Path) -> None:
     figure = pyplot.figure(figsize=(10.0, 7.0), layout='constrained')
     upper, lower = figure.subfigures(2, 1, height_ratios=(1.15, 1.0))
     names = list(dict.fromkeys(row.case for row in rows))
-    axes = np.atleast_1d(upper.subplots(1, len(names), sharey=True))
+    axes = np.atleast_1d(upper.subplots(1, len(names), sharex=True, sharey=True))
     for axis, name in zip(axes, names, strict=True):
         for ours, color in ((True, 'C0'), (False, 'C3')):
             of = [r for r in rows if r.case == name and r.way.startswith('ours') == ours]
@@ -50,6 +50,6 @@ def draw(rows: Sequence[Any], maps: Sequence[np.ndarray], file: Path) -> None:
         pane.set_title(title, fontsize=9)
         pane.set_axis_off()
     lower.colorbar(shown, ax=list(panes), shrink=0.8, label='change of the picture, 1/m')
-    lower.suptitle('ball before the wall: the picture as the ball moves to the right', fontsize=9)
+    lower.suptitle('ball on black: the picture as the ball moves to the right', fontsize=9)
     figure.savefig(file, dpi=110)
     pyplot.close(figure)
