@@ -26,6 +26,9 @@ from diffphyscam_ros.scene.types import (
 
 mi.set_variant('llvm_ad_rgb')
 
+FINER = 3
+"""Times our picture of an environment, in Mitsuba's copy of it."""
+
 
 def _clipped(value: Any, low: float, high: float) -> Any:
     """Return a value within limits, without the instructions that LLVM before 16 lacks."""
@@ -206,13 +209,16 @@ def _lights(scene: Scene) -> dict[str, Any]:
 
 
 def _environment(environment: Environment) -> dict[str, Any]:
-    """Return Mitsuba's envmap: y is up there, and its picture is resampled from ours."""
+    """Return Mitsuba's envmap: y is up there, and its picture is resampled from ours.
+
+    Both are linear between pixels, whose places differ: ``FINER`` times finer, to stay as sharp.
+    """
     if environment.image.shape[:2] == (1, 1):
         value = (environment.image[0, 0] * environment.intensity).tolist()
         return {'type': 'constant', 'radiance': {'type': 'rgb', 'value': value}}
     import torch
 
-    height, width = environment.image.shape[:2]
+    height, width = (FINER * size for size in environment.image.shape[:2])
     # Its first and last rows lie at the poles, whereas ours begin half a row from them.
     polar = np.arange(height) / max(height - 1, 1) * np.pi
     turn = (np.arange(width) + 0.5) / width * 2.0 * np.pi

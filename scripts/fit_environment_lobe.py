@@ -10,6 +10,8 @@ roughness the sum of three round lobes in that plane is found that is nearest to
 the Hellinger distance ∫(√a − √b)²: the plain square sees the peak alone, and a bright lamp in the
 lobe's tail is what saturates a pixel. What is looked up between the grid's points must be near,
 too, so each point is drawn a little to the mean of its neighbours, in several sweeps.
+
+The one round lobe that is nearest is found as well: enough where little of the light is mirrored.
 """
 
 from __future__ import annotations
@@ -26,16 +28,18 @@ PULL = 0.1  # to the neighbours; of the misfit, which is up to 0.7
 SPAN = np.concatenate([[0.0], np.geomspace(1e-7, 2.0, 600)])  # of 1 − cosine
 
 HEAD = '''# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Where a surface at a slant looks into the prefiltered environment: three looks, fitted.
+"""Where a surface at a slant looks into the prefiltered environment: metals thrice, others once.
 
-Printed by ``scripts/fit_environment_lobe.py``, which says what is fitted. One table for each look;
-rows are √(n·v) and columns roughness, both 0, 0.1 … 1.
+Printed by ``scripts/fit_environment_lobe.py``, which says what is fitted. Rows are √(n·v) and
+columns roughness, both 0, 0.1 … 1; of metals there is a table for each look.
 """
 
 from __future__ import annotations
 '''
 TEXTS = {
-    'LEAN': 'How far a look leans from the normal (0) to the mirrored view (1).',
+    'LONE_LEAN': 'How far the one look leans from the normal (0) to the mirrored view (1).',
+    'LONE_WIDTH': "Roughness of the picture that it looks into, in units of the surface's.",
+    'LEAN': "How far a metal's look leans from the normal (0) to the mirrored view (1).",
     'WIDTH': "Roughness of the picture to look into, in units of the surface's.",
     'PART': 'What a look adds to the light; the three make 1.',
 }
@@ -87,20 +91,20 @@ class Lobe:
     logarithm of the roughness to the surface's, logarithm of the part to that of the first.
     """
 
-    def __init__(self, n_dot_v: float, roughness: float) -> None:
-        """Sample the true lobe."""
+    def __init__(self, n_dot_v: float, roughness: float, looks: int = LOOKS) -> None:
+        """Sample the true lobe, for sums of so many round ones."""
         self.directions, self.solid = directions_around(n_dot_v, roughness)
         lobe = true_lobe(self.directions, n_dot_v, roughness)
         self.root = np.sqrt(lobe / (lobe * self.solid).sum())
         self.mirrored, self.roughness = math.acos(n_dot_v), roughness
         widest = min(math.log(3.0), -math.log(roughness))
-        self.low = np.repeat([-0.2, math.log(0.3), -5.0], LOOKS)
-        self.high = np.repeat([1.6, widest + 1e-9, 5.0], LOOKS)
-        self.low[2 * LOOKS], self.high[2 * LOOKS] = -1e-9, 1e-9
+        self.low = np.repeat([-0.2, math.log(0.3), -5.0], looks)
+        self.high = np.repeat([1.6, widest + 1e-9, 5.0], looks)
+        self.low[2 * looks], self.high[2 * looks] = -1e-9, 1e-9
 
     def misfit(self, ratios: np.ndarray) -> np.ndarray:
         """Return the differences whose squares add up to the Hellinger distance."""
-        angles, widths, parts = ratios.reshape(3, LOOKS)
+        angles, widths, parts = ratios.reshape(3, -1)
         angles, widths = angles * self.mirrored, self.roughness * np.exp(widths)
         parts = np.exp(parts) / np.exp(parts).sum()
         parts = parts / np.interp(np.log(widths), np.log(ROUGHNESSES), TOTALS)
@@ -153,27 +157,71 @@ def fitted(cosines: np.ndarray) -> np.ndarray:
     return found
 
 
+def fitted_alone(cosines: np.ndarray) -> np.ndarray:
+    """Return the same (n·v, roughness, 3) of one look, smooth along n·v.
+
+    Where the lobe's width hardly matters, the fit jitters.
+    """
+    found = np.zeros((POINTS, POINTS, 3))
+    for row, cosine in enumerate(cosines):
+        for column in range(1, POINTS):
+            roughness = column / (POINTS - 1)
+            lobe = Lobe(float(cosine), roughness, looks=1)
+            starts = [np.array([1.0 - 0.3 * roughness**2, math.log(s), 0.0]) for s in (0.999, 0.7)]
+            fits = [lobe.fit(start, start, pull=0.0, steps=100) for start in starts]
+            found[row, column] = min(fits, key=lambda ratios: np.sum(lobe.misfit(ratios) ** 2))
+    found[-1, :, 1] = 0.0
+    found[:, 0] = found[:, 1]
+    found[:, 0, 0] = 1.0
+    return found
+
+
+def smoothed(table: np.ndarray) -> np.ndarray:
+    """Return the binomial mean along n·v, over five rows."""
+    for _ in range(2):
+        padded = np.pad(table, ((1, 1), (0, 0)), mode='edge')
+        table = 0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]
+    return table
+
+
+def leans(ratios: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
+    """Return the share of the mirrored view in normal and mirrored view, from ratios of angles."""
+    angles = ratios * mirrored
+    return np.asarray(np.sin(angles) / (np.sin(angles) + np.sin(mirrored - angles)))
+
+
+def print_table(table: np.ndarray, indent: str) -> None:
+    """Print the rows of a table in brackets."""
+    for row in np.round(table, 3) + 0.0:
+        print(indent + '(' + ', '.join(f'{value:.3f}' for value in row) + '),')
+
+
 def main() -> None:
     """Fit, and print the module."""
     # Seen straight on, the lobe is round, and every sum of one direction does.
     cosines = np.clip(np.linspace(0.0, 1.0, POINTS), 0.12, 0.97) ** 2
-    angles, widths, parts = np.moveaxis(fitted(cosines).reshape(POINTS, POINTS, 3, LOOKS), 2, 0)
-    mirrored = np.arccos(cosines)[:, None, None]
-    angles, widths, parts = angles * mirrored, np.exp(widths), np.exp(parts)
+    mirrored = np.arccos(cosines)[:, None]
+    alone = fitted_alone(cosines)
+    ratios, widths, parts = np.moveaxis(fitted(cosines).reshape(POINTS, POINTS, 3, LOOKS), 2, 0)
+    widths, parts = np.exp(widths), np.exp(parts)
     widths[-1] = 1.0
     tables = {
-        'LEAN': np.sin(angles) / (np.sin(angles) + np.sin(mirrored - angles)),
+        'LONE_LEAN': smoothed(leans(alone[..., 0], mirrored)),
+        'LONE_WIDTH': smoothed(np.exp(alone[..., 1])),
+        'LEAN': leans(ratios, mirrored[..., None]),
         'WIDTH': widths,
         'PART': parts / parts.sum(-1, keepdims=True),
     }
     print(HEAD, end='')
     for name, table in tables.items():
         print(f'\n{name} = (')
-        for look in range(LOOKS):
-            print('    (')
-            for row in np.round(table[..., look], 3) + 0.0:
-                print('        (' + ', '.join(f'{value:.3f}' for value in row) + '),')
-            print('    ),')
+        if table.ndim == 2:
+            print_table(table, '    ')
+        else:
+            for look in range(LOOKS):
+                print('    (')
+                print_table(table[..., look], '        ')
+                print('    ),')
         print(f')\n"""{TEXTS[name]}"""')
 
 

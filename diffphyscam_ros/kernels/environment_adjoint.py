@@ -25,6 +25,8 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
     TO_COLUMN,
     TO_G,
     TO_LEAN,
+    TO_LONE_LEAN,
+    TO_LONE_POSITION,
     TO_METALLIC,
     TO_N_DOT_V,
     TO_NORMAL_X,
@@ -45,6 +47,7 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
 from diffphyscam_ros.kernels.bands import add_three
 from diffphyscam_ros.kernels.lighting import (
     DIELECTRIC,
+    FOR_ALL,
     OCCLUSION_SLOPE,
     place_in_table,
     SMALL_SEEN,
@@ -89,6 +92,8 @@ from diffphyscam_ros.kernels.scratch import (
 
 LOG_2 = np.float32(math.log(2.0))
 AT_POLE = np.float32(1e-20)
+BY_METAL = np.array([0, 0, -1, -1, 1, 0, 0, 1, 0, 0, 1, 1, 1], np.float32)
+"""How the numbers of the table, as they are used, change with metallic: see ``lighting.py``."""
 
 
 @kernel(fastmath=True)
@@ -125,12 +130,12 @@ def _see_mirrored_adjoint(s, to_share):
 
 
 @kernel(fastmath=True)
-def weigh_reflection_adjoint(s, n, table, intensity, partly, band, to_intensity):
+def weigh_reflection_adjoint(s, n, table, looks, intensity, partly, band, to_intensity):
     """Carry the derivatives by the mirrored light's weight back to material and angle.
 
     Reads LIGHT, the mirrored environment, MIRROR_SEEN, TO_LEAN, TO_POSITION and TO_PART.
 
-    :param table: see ``kernels/lighting.py``.
+    :param table, looks: see ``kernels/lighting.py``; with one look TO_METALLIC is incomplete.
     :param intensity: of the environment.
     :param partly: whether MIRROR_SEEN may be less than 1.
     :param to_intensity: (bands, 1) float64, added to at ``band``.
@@ -162,26 +167,36 @@ def weigh_reflection_adjoint(s, n, table, intensity, partly, band, to_intensity)
     to_intensity[band, 0] += total
     if partly:
         _see_mirrored_adjoint(s, TO_COLUMN)
-    _table_adjoint(s, n, table)
+    _table_adjoint(s, n, table, looks)
 
 
 @kernel(fastmath=True)
-def _table_adjoint(s, n, table):
-    """Carry the derivatives by the table's numbers, from TO_SPLIT on, to angle and roughness."""
+def _table_adjoint(s, n, table, looks):
+    """Carry the derivatives by the table's numbers to angle, roughness and, if needed, metallic.
+
+    What comes in is by the numbers as they are used, mixed by metallic.
+    """
     place_in_table(s, n, np.int32(table.shape[0]))
     last = np.float32(table.shape[0] - 1)
+    numbers = table.shape[2] if looks > 1 else FOR_ALL
+    for i in range(BLOCK):
+        s[TO_LONE_LEAN + i], s[TO_LONE_POSITION + i] = s[TO_LEAN + i], s[TO_POSITION + i]
     for i in range(BLOCK):
         j, k = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
-        da, db = s[SHARE_A + i], s[SHARE_B + i]
-        to_row, to_column = ZERO, ZERO
-        for number in range(table.shape[2]):
-            to = s[np.uint32(TO_SPLIT_SCALE + number * BLOCK + i)]
+        da, db, metal = s[SHARE_A + i], s[SHARE_B + i], s[METALLIC + i]
+        to_row, to_column, to_metal = ZERO, ZERO, -s[TO_PART + i]
+        for number in range(numbers):
+            to, by_metal = s[np.uint32(TO_SPLIT_SCALE + number * BLOCK + i)], BY_METAL[number]
             upper, lower = table[j, k, number], table[j + 1, k, number]
             across = table[j, k + 1, number] - upper
             below = table[j + 1, k + 1, number] - lower
-            to_row += to * (lower - upper + db * (below - across))
+            first, second = upper + db * across, lower + db * below
+            to_metal += to * by_metal * (first + da * (second - first))
+            to *= by_metal * metal + (ONE if by_metal <= ZERO else ZERO)
+            to_row += to * (second - first)
             to_column += to * (across + da * (below - across))
         s[TO_ROW + i], s[TO_COLUMN + i] = to_row, to_column
+        s[TO_METALLIC + i] += to_metal
     for i in range(BLOCK):
         root, given = math.sqrt(s[N_DOT_V + i]), s[ROUGHNESS + i]
         s[TO_N_DOT_V + i] += s[TO_ROW + i] * last * HALF / root if root <= ONE else ZERO

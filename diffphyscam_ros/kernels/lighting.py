@@ -31,6 +31,9 @@ from diffphyscam_ros.kernels.scratch import (
     IRRADIANCE,
     LEAN,
     LIT,
+    LONE_LEAN,
+    LONE_POSITION,
+    LOOKS,
     METALLIC,
     N_DOT_V,
     NORMAL_X,
@@ -65,6 +68,7 @@ MIN_ROUGHNESS = np.float32(0.045)
 MIN_N_DOT_V = np.float32(1e-4)
 MIN_SQUARE = np.float32(1e-20)
 SMALL_SEEN = np.float32(1e-6)
+FOR_ALL = 4  # numbers of the environment's table; the others are for metals
 OCCLUSION_SLOPE = np.float32(-16.0)
 MIRRORED_0 = np.float32(0.02805336)
 MIRRORED_1 = np.float32(-0.07738066)
@@ -235,14 +239,21 @@ def place_in_table(s, n, side):
 
 
 @kernel(fastmath=True)
-def weigh_reflection(s, n, count, table):
+def weigh_reflection(s, n, count, table, every_look):
     """Fill SPLIT, LEAN, POSITION and PART, and SPECULAR with the weight F0·scale + bias.
 
-    :param table: (n, n, 11) float32, ``environment_table`` of ``render/reflectance.py``; its
+    :param table: (n, n, 13) float32, ``environment_table`` of ``render/reflectance.py``; its
         numbers are in the order of the fields.
+    :param every_look: fill the fields of all looks, even where their PART is 0.
+    :returns: how many looks are filled: 1 where no pixel is of metal, which gives the others no
+        PART.
     """
     place_in_table(s, n, np.int32(table.shape[0]))
-    for number in range(table.shape[2]):
+    metal = ZERO
+    for i in range(count):
+        metal = max(metal, abs(s[METALLIC + i]))
+    looks = LOOKS if every_look or metal > ZERO else 1
+    for number in range(table.shape[2] if looks > 1 else FOR_ALL):
         field = np.uint32(SPLIT_SCALE + number * BLOCK)
         for i in range(count):
             j, k = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
@@ -251,11 +262,31 @@ def weigh_reflection(s, n, count, table):
             upper += db * (table[j, k + 1, number] - upper)
             lower += db * (table[j + 1, k + 1, number] - lower)
             s[field + np.uint32(i)] = upper + s[SHARE_A + i] * (lower - upper)
+    if looks > 1:
+        _share_with_one_look(s)
+    else:
+        for i in range(BLOCK):
+            s[LEAN + i], s[POSITION + i] = s[LONE_LEAN + i], s[LONE_POSITION + i]
+            s[PART + i] = ONE
     for i in range(BLOCK):
         scale, bias, metal = s[SPLIT_SCALE + i], s[SPLIT_BIAS + i], s[METALLIC + i]
         s[SPECULAR_R + i] = (DIELECTRIC + (s[BASE_R + i] - DIELECTRIC) * metal) * scale + bias
         s[SPECULAR_G + i] = (DIELECTRIC + (s[BASE_G + i] - DIELECTRIC) * metal) * scale + bias
         s[SPECULAR_B + i] = (DIELECTRIC + (s[BASE_B + i] - DIELECTRIC) * metal) * scale + bias
+    return looks
+
+
+@kernel(fastmath=True)
+def _share_with_one_look(s):
+    """Go from the looks of a metal towards the one look, as far as each pixel is no metal."""
+    for i in range(BLOCK):
+        metal = s[METALLIC + i]
+        other = ONE - metal
+        s[LEAN + i] = other * s[LONE_LEAN + i] + metal * s[LEAN + i]
+        s[POSITION + i] = other * s[LONE_POSITION + i] + metal * s[POSITION + i]
+        s[PART + i] = other + metal * s[PART + i]
+        for look in range(1, LOOKS):
+            s[PART + look * BLOCK + i] *= metal
 
 
 @kernel(fastmath=True)

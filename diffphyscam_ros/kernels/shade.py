@@ -39,7 +39,6 @@ from diffphyscam_ros.kernels.scratch import (
     FLOATS,
     INTEGERS,
     LIT,
-    LOOKS,
     OUT_B,
     OUT_G,
     OUT_R,
@@ -120,7 +119,7 @@ def _shade_block(
         if has_sky_visibility:
             see_sky(s, n, count, sky_visibility)
         add_diffuse_environment(s)
-        weigh_reflection(s, n, count, table)
+        looks = weigh_reflection(s, n, count, table, False)
         if has_sky_visibility or (uses & USES_OCCLUSION) != 0:
             occlude_reflection(s)
         levels, height, width = glossy_shape[0], glossy_shape[1], glossy_shape[2]
@@ -129,7 +128,7 @@ def _shade_block(
                 s, intensity * glossy[0, 0], intensity * glossy[0, 1], intensity * glossy[0, 2]
             )
         else:
-            for look in range(LOOKS):
+            for look in range(looks):
                 aim_reflection(s, look)
                 aim_at_latlong(s, n, turn, width, height)
                 add_mirrored_environment(

@@ -73,7 +73,6 @@ from diffphyscam_ros.kernels.scratch import (
     FLIP,
     INTEGERS,
     LIT,
-    LOOKS,
     PIXEL,
     RAY_X,
     RAY_Y,
@@ -164,7 +163,9 @@ def _light_adjoint(
             see_sky(s, n, BLOCK, sky_visibility)
         add_diffuse_environment_adjoint(s, irradiance, band, to_irradiance, wants[IRRADIANCE])
         partly = has_sky_visibility or (uses & USES_OCCLUSION) != 0
-        weigh_reflection(s, n, BLOCK, table)
+        # A look without a part would get one if its pixel became more of a metal.
+        to_metal = wants[FACTORS] or (uses & USES_METAL) != 0
+        looks = weigh_reflection(s, n, BLOCK, table, to_metal)
         see_mirrored(s, partly)
         levels, height, width = glossy_shape[0], glossy_shape[1], glossy_shape[2]
         if height * width == 1:
@@ -173,7 +174,7 @@ def _light_adjoint(
             )
         else:
             clear_light(s)
-            for look in range(LOOKS):
+            for look in range(looks):
                 aim_reflection(s, look)
                 aim_at_latlong(s, n, turn, width, height)
                 mirrored_environment_adjoint(
@@ -182,7 +183,7 @@ def _light_adjoint(
                 )  # fmt: skip
                 aim_at_latlong_adjoint(s, BLOCK, turn, width, height, band, to_turn)
                 aim_reflection_adjoint(s, look)
-        weigh_reflection_adjoint(s, n, table, intensity, partly, band, to_intensity)
+        weigh_reflection_adjoint(s, n, table, looks, intensity, partly, band, to_intensity)
         if has_sky_visibility:
             for i in range(BLOCK):
                 s[TO_SEEN + i] *= FULL * np.float32(sky_visibility[np.uint32(n[PIXEL + i])])

@@ -325,7 +325,7 @@ def _light(
         return color
     irradiance = evaluate_irradiance(maps.irradiance, (illumination.turn @ normal).T).T
     diffuse = diffuse_environment_share(paint.base_color, paint.metallic, n_dot_v) * irradiance
-    lobe = environment_lobe(paint.roughness, n_dot_v)
+    lobe = environment_lobe(paint.metallic, paint.roughness, n_dot_v)
     share = reflectance_at_normal(paint.base_color, paint.metallic) * lobe.scale + lobe.bias
     if maps.glossy.shape[1:3] == (1, 1):
         glossy = maps.glossy[0, 0, 0, :, None]
