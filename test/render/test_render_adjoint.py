@@ -209,3 +209,47 @@ def test_lights_alone_ask_for_nothing_of_the_surface(rich_scene: Scene) -> None:
         float((seen.color - without).sum().detach()), rel=1e-3
     )
     assert not render._tables._tables
+
+
+def without_metals(scene: Scene) -> Scene:
+    """Return a scene in whose blocks of pixels one look into the environment is enough.
+
+    Nothing has roughness 1: it looks along its normal, which for the wall is the picture's pole.
+    """
+    items = []
+    for item in scene.instances:
+        matt = replace(
+            item.material,
+            metallic=0.0,
+            roughness=0.8 * item.material.roughness,
+            metallic_roughness_texture=None,
+        )
+        items.append(replace(item, material=matt))
+    return replace(scene, instances=tuple(items))
+
+
+def test_what_is_no_metal_has_the_gradient_of_becoming_one(rich_scene: Scene) -> None:
+    scene = replace(without_metals(rich_scene), lights=())
+    mine, theirs = gradients(scene), gradients(scene, reference=True)
+    check_equal(mine, theirs)
+    assert bool(theirs['mirrored metallic'].any())
+
+
+def test_gradients_of_what_is_no_metal_by_one_look(rich_scene: Scene) -> None:
+    scene = replace(without_metals(rich_scene), lights=())
+    found = []
+    for reference in (False, True):
+        # No factor of a material is asked for, so the looks of metals are left out.
+        leaves = {'camera': FRONT.clone(), 'image': scene.environment.image.clone()}
+        leaves['vertices'] = scene.instances[1].mesh.vertices.clone()
+        for leaf in leaves.values():
+            leaf.requires_grad_()
+        first, moved, *others = scene.instances
+        moved = replace(moved, mesh=replace(moved.mesh, vertices=leaves['vertices']))
+        sky = replace(scene.environment, image=leaves['image'])
+        world = replace(scene, instances=(first, moved, *others), environment=sky)
+        total = loss(Renderer('cpu', reference=reference)(world, PINHOLE, leaves['camera']))
+        by_leaf = torch.autograd.grad(total, list(leaves.values()))
+        found.append(dict(zip(leaves, by_leaf, strict=True)))
+    check_equal(*found)
+    assert all(bool(value.any()) for value in found[1].values())
