@@ -186,7 +186,7 @@ def starting_points(quick: bool) -> tuple[torch.Tensor, torch.Tensor]:
 def main(argv: Sequence[str] | None = None) -> Result:
     """Take the photograph, search from every start, print and draw."""
     choice = options(__doc__, argv)
-    width, views, steps = (160, 48, 60) if choice.quick else (240, 128, 60)
+    width, views, steps = (208, 48, 60) if choice.quick else (240, 128, 60)
     sensor = full_frame(width, width * 3 // 4)
     radiance, depth = table_scene(sensor.intrinsics(TRUTH))
     photo = photograph(sensor, views)

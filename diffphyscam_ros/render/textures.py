@@ -103,6 +103,8 @@ def find_footprint(
     long = 0.5 * (uu + vv) + root
     short = torch.maximum(area * area / long.clamp_min(1e-20), long / MOST_STRETCH**2)
     short = short.clamp_min(1.0)
+    # In texels of a picture that is itself interpolated, which counts once a pixel covers several.
+    long = long + 3.0 * (long - 1.0).clamp(0.0, 1.0)
     short = short * (long / (3.0 * short)).clamp(1.0, SLACK**2)
     detail = torch.minimum(0.5 * torch.log2(short), last.to(short.dtype))
     level = torch.minimum(detail.long().clamp_min(0), last)

@@ -37,6 +37,16 @@ def test_shadows_are_switched(things):
     assert abs(again - dark).max() <= 1.0
 
 
+def test_ambient_occlusion_is_switched(things):
+    things.set(shadows=False)
+    lit = things.shot().pixels.astype(float)
+    things.set(ambient_occlusion=True)
+    occluded = things.shot().pixels.astype(float)
+    things.set(ambient_occlusion=False, shadows=True)
+    assert (lit - occluded).max() > 2.0, 'the box keeps light of the sky from the floor'
+    assert (lit - occluded).min() > -2.0, 'what is hidden makes nothing brighter'
+
+
 def test_smooth_edges_are_switched(client):
     client.set(**PLAIN, shadows=False)
     client.show(wall())

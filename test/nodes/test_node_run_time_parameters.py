@@ -274,6 +274,7 @@ PROBES = {
 }
 ELSEWHERE = {
     *(row.name for row in AUTOMATIC),
+    'ambient_occlusion',
     'antialias',
     'shadows',
     'tf_timeout',

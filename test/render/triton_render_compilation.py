@@ -37,10 +37,10 @@ POINTERS = {
     'kept': '*i64',
     'pairs': '*i64',
     'depth': '*fp32',
-    'crossing': '*fp32',
     'neighbours': '*i32',
     'edges': '*i32',
     'behind': '*i32',
+    'from_first': '*i8',
 }
 SIZES = ('count', 'width', 'height', 'size')
 LAYERS = {'LIMITED': True}
