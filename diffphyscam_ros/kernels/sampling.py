@@ -60,7 +60,7 @@ INVERSE_TWO_PI = np.float32(0.5 / math.pi)
 TINY = np.float32(1e-20)
 FAR = np.float32(1e6)  # texels from a pixel to the next; more would overflow when squared
 MOST_STRETCH = 8  # as in ``render/textures.py``; half of it is the most taps on either side
-SLACK = 1.3
+SLACK = 1.7
 
 # atan(t) = t·P(t²) on [0, 1] to 8e-8 rad, a least-squares fit at Chebyshev nodes.
 _A0 = np.float32(0.9999999530549982)
@@ -178,10 +178,8 @@ def share_of_tap(stretch, tap):
 
 
 @kernel(fastmath=True, inline=True)
-def place_texel(s, n, i, tap):
-    """Fill PLACE and their SHARE: four texels of one repeating level, around (U, V) + tap·STEP."""
-    width, height = n[WIDTH + i], n[HEIGHT + i]
-    u, v = s[U + i] + tap * s[STEP_U + i], s[V + i] + tap * s[STEP_V + i]
+def four_texels(u, v, offset, width, height):
+    """Return the numbers of the four texels around (u, v) of one repeating level, and weights."""
     x = (u - floor(u)) * np.float32(width) - HALF
     y = (v - floor(v)) * np.float32(height) - HALF
     left, top = floor(x), floor(y)
@@ -194,17 +192,34 @@ def place_texel(s, n, i, tap):
     y1 = np.int32(0) if y1 == height else y1
     x0 = np.int32(width - 1) if x0 < 0 else x0
     y0 = np.int32(height - 1) if y0 < 0 else y0
-    upper = np.int32(n[OFFSET + i] + np.int32(y0 * width))
-    lower = np.int32(n[OFFSET + i] + np.int32(y1 * width))
-    n[PLACE_A + i] = np.int32(upper + x0)
-    n[PLACE_B + i] = np.int32(upper + x1)
-    n[PLACE_C + i] = np.int32(lower + x0)
-    n[PLACE_D + i] = np.int32(lower + x1)
+    upper = np.int32(offset + np.int32(y0 * width))
+    lower = np.int32(offset + np.int32(y1 * width))
     wd = dx * dy
-    s[SHARE_A + i] = ONE - dx - dy + wd
-    s[SHARE_B + i] = dx - wd
-    s[SHARE_C + i] = dy - wd
-    s[SHARE_D + i] = wd
+    return (
+        np.uint32(np.int32(upper + x0)),
+        np.uint32(np.int32(upper + x1)),
+        np.uint32(np.int32(lower + x0)),
+        np.uint32(np.int32(lower + x1)),
+        ONE - dx - dy + wd,
+        dx - wd,
+        dy - wd,
+        wd,
+    )
+
+
+@kernel(fastmath=True, inline=True)
+def place_texel(s, n, i, tap):
+    """Fill PLACE and their SHARE: four texels of one repeating level, around (U, V) + tap·STEP."""
+    a, b, c, d, wa, wb, wc, wd = four_texels(
+        s[U + i] + tap * s[STEP_U + i],
+        s[V + i] + tap * s[STEP_V + i],
+        n[OFFSET + i],
+        n[WIDTH + i],
+        n[HEIGHT + i],
+    )
+    n[PLACE_A + i], n[PLACE_B + i] = np.int32(a), np.int32(b)
+    n[PLACE_C + i], n[PLACE_D + i] = np.int32(c), np.int32(d)
+    s[SHARE_A + i], s[SHARE_B + i], s[SHARE_C + i], s[SHARE_D + i] = wa, wb, wc, wd
 
 
 @kernel(fastmath=True)
@@ -268,21 +283,24 @@ def _add_taps(s, n, count, flags, column, items, atlas, levels):
         middle = ONE / stretch
         red, green = middle * s[TEXEL_R + i], middle * s[TEXEL_G + i]
         blue, alpha = middle * s[TEXEL_B + i], middle * s[TEXEL_A + i]
-        for step in range(2):
-            share = s[SHARE + i] if step == 1 else ONE - s[SHARE + i]
+        texture = np.uint32(max(flags[np.uint32(n[items + i]), column], 0))
+        u, v, step_u, step_v = s[U + i], s[V + i], s[STEP_U + i], s[STEP_V + i]
+        for finer in range(2):
+            share = s[SHARE + i] if finer == 1 else ONE - s[SHARE + i]
             if share == ZERO:
                 continue
-            open_level(s, n, i, flags, column, items, levels, step)
+            level = np.uint32(min(n[LEVEL + i] + finer, n[LAST_LEVEL + i]))
+            offset = levels[texture, level, 0]
+            width, height = levels[texture, level, 1], levels[texture, level, 2]
             for number in range(-reach, reach + 1):
                 if number == 0:
                     continue
                 tap = np.float32(number)
-                place_texel(s, n, i, tap)
                 weight = share * share_of_tap(stretch, tap)
-                a, b = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
-                c, d = np.uint32(n[PLACE_C + i]), np.uint32(n[PLACE_D + i])
-                p, q = weight * s[SHARE_A + i], weight * s[SHARE_B + i]
-                r, t = weight * s[SHARE_C + i], weight * s[SHARE_D + i]
+                a, b, c, d, wa, wb, wc, wd = four_texels(
+                    u + tap * step_u, v + tap * step_v, offset, width, height
+                )
+                p, q, r, t = weight * wa, weight * wb, weight * wc, weight * wd
                 red += p * atlas[a, 0] + q * atlas[b, 0] + r * atlas[c, 0] + t * atlas[d, 0]
                 green += p * atlas[a, 1] + q * atlas[b, 1] + r * atlas[c, 1] + t * atlas[d, 1]
                 blue += p * atlas[a, 2] + q * atlas[b, 2] + r * atlas[c, 2] + t * atlas[d, 2]

@@ -48,7 +48,7 @@ def sample_level(
 MOST_STRETCH = 8.0
 """Length of a footprint by its width; the level of what is longer is coarser."""
 
-SLACK = 1.3
+SLACK = 1.7
 """How much wider than the ellipse the filter gets before there are several taps: fewer are enough
 then. Without it slanted edges are a little sharper, at almost twice the taps."""
 
