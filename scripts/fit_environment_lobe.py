@@ -6,12 +6,9 @@
 Needs scipy; half a minute. Prefiltered pictures hold the lobe of a surface seen straight on, round
 its mirrored direction. At a slant the true lobe D·V·(n·l) leans to the normal, is narrower across
 the plane of normal and view than along it, and ends at the horizon. For a grid of n·v and
-roughness the sum of three round lobes in that plane is found that is nearest to it. "Nearest" is
-the Hellinger distance ∫(√a − √b)²: the plain square sees the peak alone, and a bright lamp in the
-lobe's tail is what saturates a pixel. What is looked up between the grid's points must be near,
-too, so each point is drawn a little to the mean of its neighbours, in several sweeps.
-
-The one round lobe that is nearest is found as well: enough where little of the light is mirrored.
+roughness the round lobe in that plane is found that is nearest to it. "Nearest" is the Hellinger
+distance ∫(√a − √b)²: the plain square sees the peak alone, and a bright lamp in the lobe's tail is
+what saturates a pixel.
 """
 
 from __future__ import annotations
@@ -22,26 +19,20 @@ import numpy as np
 from scipy.optimize import least_squares
 
 POINTS = 11  # of √(n·v) and of roughness, 0 … 1
-LOOKS = 3
-SWEEPS = 5
-PULL = 0.1  # to the neighbours; of the misfit, which is up to 0.7
 SPAN = np.concatenate([[0.0], np.geomspace(1e-7, 2.0, 600)])  # of 1 − cosine
 
 HEAD = '''# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Where a surface at a slant looks into the prefiltered environment: metals thrice, others once.
+"""Where a surface at a slant looks into the prefiltered environment.
 
 Printed by ``scripts/fit_environment_lobe.py``, which says what is fitted. Rows are √(n·v) and
-columns roughness, both 0, 0.1 … 1; of metals there is a table for each look.
+columns roughness, both 0, 0.1 … 1.
 """
 
 from __future__ import annotations
 '''
 TEXTS = {
-    'LONE_LEAN': 'How far the one look leans from the normal (0) to the mirrored view (1).',
-    'LONE_WIDTH': "Roughness of the picture that it looks into, in units of the surface's.",
-    'LEAN': "How far a metal's look leans from the normal (0) to the mirrored view (1).",
-    'WIDTH': "Roughness of the picture to look into, in units of the surface's.",
-    'PART': 'What a look adds to the light; the three make 1.',
+    'LEAN': 'How far it leans from the normal (0) to the mirrored view (1).',
+    'WIDTH': "Roughness of the picture that it looks into, in units of the surface's.",
 }
 
 
@@ -85,90 +76,45 @@ def directions_around(n_dot_v: float, roughness: float) -> tuple[np.ndarray, np.
 
 
 class Lobe:
-    """A true lobe, and how far a sum of round ones is from it.
+    """A true lobe, and how far a round one is from it.
 
-    Such a sum is a row of ratios, three each: angle from the normal to that of the mirrored view,
-    logarithm of the roughness to the surface's, logarithm of the part to that of the first.
+    That is given by two ratios: of the angle from the normal to that of the mirrored view, and the
+    logarithm of the roughness to the surface's.
     """
 
-    def __init__(self, n_dot_v: float, roughness: float, looks: int = LOOKS) -> None:
-        """Sample the true lobe, for sums of so many round ones."""
+    def __init__(self, n_dot_v: float, roughness: float) -> None:
+        """Sample the true lobe."""
         self.directions, self.solid = directions_around(n_dot_v, roughness)
         lobe = true_lobe(self.directions, n_dot_v, roughness)
         self.root = np.sqrt(lobe / (lobe * self.solid).sum())
         self.mirrored, self.roughness = math.acos(n_dot_v), roughness
         widest = min(math.log(3.0), -math.log(roughness))
-        self.low = np.repeat([-0.2, math.log(0.3), -5.0], looks)
-        self.high = np.repeat([1.6, widest + 1e-9, 5.0], looks)
-        self.low[2 * looks], self.high[2 * looks] = -1e-9, 1e-9
+        self.low = np.array([-0.2, math.log(0.3)])
+        self.high = np.array([1.6, widest + 1e-9])
 
     def misfit(self, ratios: np.ndarray) -> np.ndarray:
         """Return the differences whose squares add up to the Hellinger distance."""
-        angles, widths, parts = ratios.reshape(3, -1)
-        angles, widths = angles * self.mirrored, self.roughness * np.exp(widths)
-        parts = np.exp(parts) / np.exp(parts).sum()
-        parts = parts / np.interp(np.log(widths), np.log(ROUGHNESSES), TOTALS)
-        total = np.zeros(len(self.solid))
-        for angle, width, part in zip(angles, widths, parts, strict=True):
-            toward = self.directions[:, 2] * math.cos(angle)
-            toward -= self.directions[:, 0] * math.sin(angle)
-            total += part * round_lobe(toward, width)
-        return (np.sqrt(total) - self.root) * np.sqrt(self.solid)
+        angle, width = ratios[0] * self.mirrored, self.roughness * math.exp(ratios[1])
+        toward = self.directions[:, 2] * math.cos(angle) - self.directions[:, 0] * math.sin(angle)
+        whole = np.interp(math.log(width), np.log(ROUGHNESSES), TOTALS)
+        return (np.sqrt(round_lobe(toward, width) / whole) - self.root) * np.sqrt(self.solid)
 
-    def fit(
-        self, first: np.ndarray, neighbours: np.ndarray, pull: float, steps: int
-    ) -> np.ndarray:
-        """Return the ratios of the nearest sum, drawn to the mean of the neighbours'."""
-
-        def all_misfits(ratios: np.ndarray) -> np.ndarray:
-            return np.concatenate([self.misfit(ratios), pull * (ratios - neighbours)])
-
+    def fit(self, first: np.ndarray) -> np.ndarray:
+        """Return the ratios of the nearest round lobe."""
         first = np.clip(first, self.low + 1e-10, self.high - 1e-10)
         bounds = (self.low, self.high)
-        return np.asarray(least_squares(all_misfits, first, bounds=bounds, max_nfev=steps).x)
+        return np.asarray(least_squares(self.misfit, first, bounds=bounds, max_nfev=100).x)
 
 
 def fitted(cosines: np.ndarray) -> np.ndarray:
-    """Return the ratios (n·v, roughness, 9); roughness 0 is a copy of the next.
-
-    The first sweep goes from rough surfaces, whose three lobes are well apart, to smooth ones.
-    """
-    start = np.concatenate(
-        [np.linspace(1.0, 0.1, LOOKS), np.log(np.linspace(0.6, 1.2, LOOKS)), np.zeros(LOOKS)]
-    )
-    found = np.tile(start, (POINTS, POINTS, 1))
-    lobes = {
-        (row, column): Lobe(float(cosine), column / (POINTS - 1))
-        for row, cosine in enumerate(cosines)
-        for column in range(1, POINTS)
-    }
-    for sweep in range(SWEEPS + 1):
-        for row in range(POINTS - 1, -1, -1):
-            for column in range(POINTS - 1, 0, -1):
-                around = [(row + 1, column), (row, column + 1)]
-                around += [(row - 1, column), (row, column - 1)] if sweep else []
-                known = [found[place] for place in around if place in lobes]
-                mean = np.mean(known or [start], axis=0)
-                first = found[row, column] if sweep else mean
-                pull, steps = (PULL, 6) if sweep else (PULL / 4.0, 25)
-                found[row, column] = lobes[row, column].fit(first, mean, pull, steps)
-    found[:, 0] = found[:, 1]
-    found[:, 0, :LOOKS] = 1.0  # a mirror
-    return found
-
-
-def fitted_alone(cosines: np.ndarray) -> np.ndarray:
-    """Return the same (n·v, roughness, 3) of one look, smooth along n·v.
-
-    Where the lobe's width hardly matters, the fit jitters.
-    """
-    found = np.zeros((POINTS, POINTS, 3))
+    """Return the ratios (n·v, roughness, 2); roughness 0 is a copy of the next, but a mirror."""
+    found = np.zeros((POINTS, POINTS, 2))
     for row, cosine in enumerate(cosines):
         for column in range(1, POINTS):
             roughness = column / (POINTS - 1)
-            lobe = Lobe(float(cosine), roughness, looks=1)
-            starts = [np.array([1.0 - 0.3 * roughness**2, math.log(s), 0.0]) for s in (0.999, 0.7)]
-            fits = [lobe.fit(start, start, pull=0.0, steps=100) for start in starts]
+            lobe = Lobe(float(cosine), roughness)
+            starts = [np.array([1.0 - 0.3 * roughness**2, math.log(s)]) for s in (0.999, 0.7)]
+            fits = [lobe.fit(start) for start in starts]
             found[row, column] = min(fits, key=lambda ratios: np.sum(lobe.misfit(ratios) ** 2))
     found[-1, :, 1] = 0.0
     found[:, 0] = found[:, 1]
@@ -190,38 +136,20 @@ def leans(ratios: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
     return np.asarray(np.sin(angles) / (np.sin(angles) + np.sin(mirrored - angles)))
 
 
-def print_table(table: np.ndarray, indent: str) -> None:
-    """Print the rows of a table in brackets."""
-    for row in np.round(table, 3) + 0.0:
-        print(indent + '(' + ', '.join(f'{value:.3f}' for value in row) + '),')
-
-
 def main() -> None:
     """Fit, and print the module."""
-    # Seen straight on, the lobe is round, and every sum of one direction does.
     cosines = np.clip(np.linspace(0.0, 1.0, POINTS), 0.12, 0.97) ** 2
     mirrored = np.arccos(cosines)[:, None]
-    alone = fitted_alone(cosines)
-    ratios, widths, parts = np.moveaxis(fitted(cosines).reshape(POINTS, POINTS, 3, LOOKS), 2, 0)
-    widths, parts = np.exp(widths), np.exp(parts)
-    widths[-1] = 1.0
+    ratios = fitted(cosines)
     tables = {
-        'LONE_LEAN': smoothed(leans(alone[..., 0], mirrored)),
-        'LONE_WIDTH': smoothed(np.exp(alone[..., 1])),
-        'LEAN': leans(ratios, mirrored[..., None]),
-        'WIDTH': widths,
-        'PART': parts / parts.sum(-1, keepdims=True),
+        'LEAN': smoothed(leans(ratios[..., 0], mirrored)),
+        'WIDTH': smoothed(np.exp(ratios[..., 1])),
     }
     print(HEAD, end='')
     for name, table in tables.items():
         print(f'\n{name} = (')
-        if table.ndim == 2:
-            print_table(table, '    ')
-        else:
-            for look in range(LOOKS):
-                print('    (')
-                print_table(table[..., look], '        ')
-                print('    ),')
+        for row in np.round(table, 3) + 0.0:
+            print('    (' + ', '.join(f'{value:.3f}' for value in row) + '),')
         print(f')\n"""{TEXTS[name]}"""')
 
 

@@ -7,7 +7,7 @@ the derivative of the loss by the pixel's X; the others keep what the forward pa
 
 from __future__ import annotations
 
-from diffphyscam_ros.kernels.scratch import BLOCK, FLOATS, LOOKS
+from diffphyscam_ros.kernels.scratch import BLOCK, FLOATS
 
 _F = FLOATS
 TO_R, TO_G, TO_B = _F, _F + 1 * BLOCK, _F + 2 * BLOCK  # the colour
@@ -52,11 +52,8 @@ SLOPES = _F + 99 * BLOCK  # 189 numbers of the irradiance, not by the pixel
 INVERSE_LENGTH = _F + 101 * BLOCK  # of the interpolated normal; 0 where it has no length
 TO_MIXED_X, TO_MIXED_Y, TO_MIXED_Z = _F + 102 * BLOCK, _F + 103 * BLOCK, _F + 104 * BLOCK
 TO_SPLIT_SCALE, TO_SPLIT_BIAS = _F + 105 * BLOCK, _F + 106 * BLOCK
-TO_LONE_LEAN, TO_LONE_POSITION = _F + 107 * BLOCK, _F + 108 * BLOCK
-TO_LEAN = _F + 109 * BLOCK  # of each look into the environment, like the next two
-TO_POSITION = TO_LEAN + LOOKS * BLOCK
-TO_PART = TO_POSITION + LOOKS * BLOCK
-ADJOINT_FLOATS = TO_PART + LOOKS * BLOCK
+TO_LEAN, TO_POSITION = _F + 107 * BLOCK, _F + 108 * BLOCK
+ADJOINT_FLOATS = _F + 109 * BLOCK
 
 FIRST_CLEARED, END_CLEARED = TO_DEPTH, TO_TEXEL_R
 """Fields of this range begin a block as zeros: they are added to."""

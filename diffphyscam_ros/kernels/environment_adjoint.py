@@ -25,14 +25,11 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
     TO_COLUMN,
     TO_G,
     TO_LEAN,
-    TO_LONE_LEAN,
-    TO_LONE_POSITION,
     TO_METALLIC,
     TO_N_DOT_V,
     TO_NORMAL_X,
     TO_NORMAL_Y,
     TO_NORMAL_Z,
-    TO_PART,
     TO_POSITION,
     TO_R,
     TO_ROUGHNESS,
@@ -47,7 +44,6 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
 from diffphyscam_ros.kernels.bands import add_three
 from diffphyscam_ros.kernels.lighting import (
     DIELECTRIC,
-    FOR_ALL,
     OCCLUSION_SLOPE,
     place_in_table,
     SMALL_SEEN,
@@ -63,13 +59,11 @@ from diffphyscam_ros.kernels.scratch import (
     BASE_R,
     BLOCK,
     LEAN,
-    LOOKS,
     METALLIC,
     N_DOT_V,
     NORMAL_X,
     NORMAL_Y,
     NORMAL_Z,
-    PART,
     PLACE_A,
     PLACE_B,
     PLACE_C,
@@ -92,8 +86,6 @@ from diffphyscam_ros.kernels.scratch import (
 
 LOG_2 = np.float32(math.log(2.0))
 AT_POLE = np.float32(1e-20)
-BY_METAL = np.array([0, 0, -1, -1, 1, 0, 0, 1, 0, 0, 1, 1, 1], np.float32)
-"""How the numbers of the table, as they are used, change with metallic: see ``lighting.py``."""
 
 
 @kernel(fastmath=True)
@@ -130,12 +122,12 @@ def _see_mirrored_adjoint(s, to_share):
 
 
 @kernel(fastmath=True)
-def weigh_reflection_adjoint(s, n, table, looks, intensity, partly, band, to_intensity):
+def weigh_reflection_adjoint(s, n, table, intensity, partly, band, to_intensity):
     """Carry the derivatives by the mirrored light's weight back to material and angle.
 
-    Reads LIGHT, the mirrored environment, MIRROR_SEEN, TO_LEAN, TO_POSITION and TO_PART.
+    Reads LIGHT, the mirrored environment, MIRROR_SEEN, TO_LEAN and TO_POSITION.
 
-    :param table, looks: see ``kernels/lighting.py``; with one look TO_METALLIC is incomplete.
+    :param table: see ``kernels/lighting.py``.
     :param intensity: of the environment.
     :param partly: whether MIRROR_SEEN may be less than 1.
     :param to_intensity: (bands, 1) float64, added to at ``band``.
@@ -167,36 +159,27 @@ def weigh_reflection_adjoint(s, n, table, looks, intensity, partly, band, to_int
     to_intensity[band, 0] += total
     if partly:
         _see_mirrored_adjoint(s, TO_COLUMN)
-    _table_adjoint(s, n, table, looks)
+    _table_adjoint(s, n, table)
 
 
 @kernel(fastmath=True)
-def _table_adjoint(s, n, table, looks):
-    """Carry the derivatives by the table's numbers to angle, roughness and, if needed, metallic.
-
-    What comes in is by the numbers as they are used, mixed by metallic.
-    """
+def _table_adjoint(s, n, table):
+    """Carry the derivatives by the table's numbers back to angle and roughness."""
     place_in_table(s, n, np.int32(table.shape[0]))
     last = np.float32(table.shape[0] - 1)
-    numbers = table.shape[2] if looks > 1 else FOR_ALL
-    for i in range(BLOCK):
-        s[TO_LONE_LEAN + i], s[TO_LONE_POSITION + i] = s[TO_LEAN + i], s[TO_POSITION + i]
     for i in range(BLOCK):
         j, k = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
-        da, db, metal = s[SHARE_A + i], s[SHARE_B + i], s[METALLIC + i]
-        to_row, to_column, to_metal = ZERO, ZERO, -s[TO_PART + i]
-        for number in range(numbers):
-            to, by_metal = s[np.uint32(TO_SPLIT_SCALE + number * BLOCK + i)], BY_METAL[number]
+        da, db = s[SHARE_A + i], s[SHARE_B + i]
+        to_row, to_column = ZERO, ZERO
+        for number in range(4):
+            to = s[np.uint32(TO_SPLIT_SCALE + number * BLOCK + i)]
             upper, lower = table[j, k, number], table[j + 1, k, number]
             across = table[j, k + 1, number] - upper
             below = table[j + 1, k + 1, number] - lower
             first, second = upper + db * across, lower + db * below
-            to_metal += to * by_metal * (first + da * (second - first))
-            to *= by_metal * metal + (ONE if by_metal <= ZERO else ZERO)
             to_row += to * (second - first)
             to_column += to * (across + da * (below - across))
         s[TO_ROW + i], s[TO_COLUMN + i] = to_row, to_column
-        s[TO_METALLIC + i] += to_metal
     for i in range(BLOCK):
         root, given = math.sqrt(s[N_DOT_V + i]), s[ROUGHNESS + i]
         s[TO_N_DOT_V + i] += s[TO_ROW + i] * last * HALF / root if root <= ONE else ZERO
@@ -207,9 +190,8 @@ def _table_adjoint(s, n, table, looks):
 def uniform_environment_adjoint(s, glossy, intensity, band, to_glossy, flags, wanted):
     """Fill LIGHT with the one colour of a uniform environment, and give it its derivative."""
     red, green, blue = glossy[0, 0], glossy[0, 1], glossy[0, 2]
-    for i in range(3 * LOOKS * BLOCK):
-        s[TO_LEAN + i] = ZERO  # and TO_POSITION and TO_PART, which follow
     for i in range(BLOCK):
+        s[TO_LEAN + i] = s[TO_POSITION + i] = ZERO
         s[LIGHT_R + i], s[LIGHT_G + i], s[LIGHT_B + i] = red, green, blue
     if wanted:
         r, g, b = ZERO, ZERO, ZERO
@@ -222,27 +204,18 @@ def uniform_environment_adjoint(s, glossy, intensity, band, to_glossy, flags, wa
 
 
 @kernel(fastmath=True)
-def clear_light(s):
-    """Fill LIGHT with black."""
-    for i in range(BLOCK):
-        s[LIGHT_R + i] = s[LIGHT_G + i] = s[LIGHT_B + i] = ZERO
-
-
-@kernel(fastmath=True)
 def mirrored_environment_adjoint(
-    s, n, glossy, size, levels, intensity, band, to_glossy, flags, wanted, look
+    s, n, glossy, size, levels, intensity, band, to_glossy, flags, wanted
 ):
-    """Add what one look sees to LIGHT; fill TO_COLUMN, TO_ROW, TO_POSITION and TO_PART.
+    """Fill LIGHT, TO_COLUMN, TO_ROW and TO_POSITION.
 
     Reads PLACE and SHARE of where AIM points.
 
     :param to_glossy: (bands, L·h·w, 3) float32 and its ``flags``, used where ``wanted``.
     """
     last = np.float32(levels - 1)
-    offset = np.uint32(look * BLOCK)
     for i in range(BLOCK):
-        own = offset + np.uint32(i)
-        given, portion = s[np.uint32(POSITION) + own], s[np.uint32(PART) + own]
+        given = s[POSITION + i]
         position = min(max(given, ZERO), ONE) * last
         level = min(max(np.int32(position), 0), levels - 2)
         share = position - np.float32(level)
@@ -253,7 +226,7 @@ def mirrored_environment_adjoint(
         dx, dy = wb + wd, wc + wd
         step = np.uint32(size)
         weight = intensity * s[MIRROR_SEEN + i]
-        by_column, by_row, by_level, by_part = ZERO, ZERO, ZERO, ZERO
+        by_column, by_row, by_level = ZERO, ZERO, ZERO
         for channel in range(3):
             pa, pb = glossy[a, channel], glossy[b, channel]
             pc, pd = glossy[c, channel], glossy[d, channel]
@@ -262,20 +235,15 @@ def mirrored_environment_adjoint(
             to = weight * s[TO_R + channel * BLOCK + i] * s[SPECULAR_R + channel * BLOCK + i]
             near = wa * pa + wb * pb + wc * pc + wd * pd
             far = wa * qa + wb * qb + wc * qc + wd * qd
-            seen = near + share * (far - near)
-            s[LIGHT_R + channel * BLOCK + i] += portion * seen
-            by_part += to * seen
+            s[LIGHT_R + channel * BLOCK + i] = near + share * (far - near)
             by_level += to * (far - near)
             pa, pb = pa + share * (qa - pa), pb + share * (qb - pb)
             pc, pd = pc + share * (qc - pc), pd + share * (qd - pd)
             by_column += to * ((ONE - dy) * (pb - pa) + dy * (pd - pc))
             by_row += to * ((ONE - dx) * (pc - pa) + dx * (pd - pb))
-        s[TO_COLUMN + i], s[TO_ROW + i] = portion * by_column, portion * by_row
-        s[np.uint32(TO_PART) + own] = by_part
-        inside = given >= ZERO and given <= ONE
-        s[np.uint32(TO_POSITION) + own] = portion * by_level * last if inside else ZERO
+        s[TO_COLUMN + i], s[TO_ROW + i] = by_column, by_row
+        s[TO_POSITION + i] = by_level * last if given >= ZERO and given <= ONE else ZERO
         if wanted:
-            weight *= portion
             r = weight * s[TO_R + i] * s[SPECULAR_R + i]
             g = weight * s[TO_G + i] * s[SPECULAR_G + i]
             blue = weight * s[TO_B + i] * s[SPECULAR_B + i]
@@ -374,18 +342,17 @@ def aim_at_latlong_adjoint(s, count, turn, width, height, band, to_turn):
 
 
 @kernel(fastmath=True)
-def aim_reflection_adjoint(s, look):
-    """Carry TO_AIM, where a look goes, back to normal and view; set its TO_LEAN."""
-    leans, to_leans = np.uint32(LEAN + look * BLOCK), np.uint32(TO_LEAN + look * BLOCK)
+def aim_reflection_adjoint(s):
+    """Carry TO_AIM, where most mirrored light comes from, back to normal and view; set TO_LEAN."""
     for i in range(BLOCK):
         nx, ny, nz = s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i]
         vx, vy, vz = s[VIEW_X + i], s[VIEW_Y + i], s[VIEW_Z + i]
         tx, ty, tz = s[TO_AIM_X + i], s[TO_AIM_Y + i], s[TO_AIM_Z + i]
         facing = nx * vx + ny * vy + nz * vz
-        lean = s[leans + np.uint32(i)]
+        lean = s[LEAN + i]
         n_dot_to = nx * tx + ny * ty + nz * tz
         v_dot_to = vx * tx + vy * ty + vz * tz
-        s[to_leans + np.uint32(i)] = TWO * facing * n_dot_to - v_dot_to - n_dot_to
+        s[TO_LEAN + i] = TWO * facing * n_dot_to - v_dot_to - n_dot_to
         own = ONE - lean + TWO * lean * facing
         twice = TWO * lean * n_dot_to
         s[TO_NORMAL_X + i] += own * tx + twice * vx

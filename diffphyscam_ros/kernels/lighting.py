@@ -31,9 +31,6 @@ from diffphyscam_ros.kernels.scratch import (
     IRRADIANCE,
     LEAN,
     LIT,
-    LONE_LEAN,
-    LONE_POSITION,
-    LOOKS,
     METALLIC,
     N_DOT_V,
     NORMAL_X,
@@ -42,7 +39,6 @@ from diffphyscam_ros.kernels.scratch import (
     OUT_B,
     OUT_G,
     OUT_R,
-    PART,
     PIXEL,
     PLACE_A,
     PLACE_B,
@@ -68,7 +64,6 @@ MIN_ROUGHNESS = np.float32(0.045)
 MIN_N_DOT_V = np.float32(1e-4)
 MIN_SQUARE = np.float32(1e-20)
 SMALL_SEEN = np.float32(1e-6)
-FOR_ALL = 4  # numbers of the environment's table; the others are for metals
 OCCLUSION_SLOPE = np.float32(-16.0)
 MIRRORED_0 = np.float32(0.02805336)
 MIRRORED_1 = np.float32(-0.07738066)
@@ -212,14 +207,13 @@ def add_diffuse_environment(s):
 
 
 @kernel(fastmath=True)
-def aim_reflection(s, look):
-    """Fill AIM with the direction of one look into the environment, by its LEAN."""
-    own = np.uint32(LEAN + look * BLOCK)  # unsigned: no check for places from the end
+def aim_reflection(s):
+    """Fill AIM with where most of the mirrored light comes from, by LEAN."""
     for i in range(BLOCK):
         nx, ny, nz = s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i]
         vx, vy, vz = s[VIEW_X + i], s[VIEW_Y + i], s[VIEW_Z + i]
         twice = TWO * (nx * vx + ny * vy + nz * vz)
-        lean = s[own + np.uint32(i)]
+        lean = s[LEAN + i]
         s[AIM_X + i] = nx + (twice * nx - vx - nx) * lean
         s[AIM_Y + i] = ny + (twice * ny - vy - ny) * lean
         s[AIM_Z + i] = nz + (twice * nz - vz - nz) * lean
@@ -239,21 +233,14 @@ def place_in_table(s, n, side):
 
 
 @kernel(fastmath=True)
-def weigh_reflection(s, n, count, table, every_look):
-    """Fill SPLIT, LEAN, POSITION and PART, and SPECULAR with the weight F0·scale + bias.
+def weigh_reflection(s, n, count, table):
+    """Fill SPLIT, LEAN and POSITION, and SPECULAR with the weight F0·scale + bias.
 
-    :param table: (n, n, 13) float32, ``environment_table`` of ``render/reflectance.py``; its
+    :param table: (n, n, 4) float32, ``environment_table`` of ``render/reflectance.py``; its
         numbers are in the order of the fields.
-    :param every_look: fill the fields of all looks, even where their PART is 0.
-    :returns: how many looks are filled: 1 where no pixel is of metal, which gives the others no
-        PART.
     """
     place_in_table(s, n, np.int32(table.shape[0]))
-    metal = ZERO
-    for i in range(count):
-        metal = max(metal, abs(s[METALLIC + i]))
-    looks = LOOKS if every_look or metal > ZERO else 1
-    for number in range(table.shape[2] if looks > 1 else FOR_ALL):
+    for number in range(4):
         field = np.uint32(SPLIT_SCALE + number * BLOCK)
         for i in range(count):
             j, k = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
@@ -262,31 +249,11 @@ def weigh_reflection(s, n, count, table, every_look):
             upper += db * (table[j, k + 1, number] - upper)
             lower += db * (table[j + 1, k + 1, number] - lower)
             s[field + np.uint32(i)] = upper + s[SHARE_A + i] * (lower - upper)
-    if looks > 1:
-        _share_with_one_look(s)
-    else:
-        for i in range(BLOCK):
-            s[LEAN + i], s[POSITION + i] = s[LONE_LEAN + i], s[LONE_POSITION + i]
-            s[PART + i] = ONE
     for i in range(BLOCK):
         scale, bias, metal = s[SPLIT_SCALE + i], s[SPLIT_BIAS + i], s[METALLIC + i]
         s[SPECULAR_R + i] = (DIELECTRIC + (s[BASE_R + i] - DIELECTRIC) * metal) * scale + bias
         s[SPECULAR_G + i] = (DIELECTRIC + (s[BASE_G + i] - DIELECTRIC) * metal) * scale + bias
         s[SPECULAR_B + i] = (DIELECTRIC + (s[BASE_B + i] - DIELECTRIC) * metal) * scale + bias
-    return looks
-
-
-@kernel(fastmath=True)
-def _share_with_one_look(s):
-    """Go from the looks of a metal towards the one look, as far as each pixel is no metal."""
-    for i in range(BLOCK):
-        metal = s[METALLIC + i]
-        other = ONE - metal
-        s[LEAN + i] = other * s[LONE_LEAN + i] + metal * s[LEAN + i]
-        s[POSITION + i] = other * s[LONE_POSITION + i] + metal * s[POSITION + i]
-        s[PART + i] = other + metal * s[PART + i]
-        for look in range(1, LOOKS):
-            s[PART + look * BLOCK + i] *= metal
 
 
 @kernel(fastmath=True)
@@ -312,20 +279,18 @@ def add_uniform_environment(s, red, green, blue):
 
 
 @kernel(fastmath=True)
-def add_mirrored_environment(s, n, count, glossy, size, levels, intensity, look):
-    """Add what one look sees of the prefiltered environment, linear between its levels.
+def add_mirrored_environment(s, n, count, glossy, size, levels, intensity):
+    """Add the prefiltered environment in the mirrored direction, linear between its levels.
 
     :param glossy: (L·h·w, 3) float32; ``size``: h·w.
     """
     last = np.float32(levels - 1)
-    positions, parts = np.uint32(POSITION + look * BLOCK), np.uint32(PART + look * BLOCK)
     for i in range(count):
-        position = min(max(s[positions + np.uint32(i)], ZERO), ONE) * last
+        position = min(max(s[POSITION + i], ZERO), ONE) * last
         level = min(max(np.int32(position), 0), levels - 2)
         share = position - np.float32(level)
-        part = intensity * s[parts + np.uint32(i)]
         red, green, blue = four_pixels(s, n, i, glossy, level * size)
         r, g, b = four_pixels(s, n, i, glossy, (level + 1) * size)
-        s[OUT_R + i] += part * s[SPECULAR_R + i] * (red + share * (r - red))
-        s[OUT_G + i] += part * s[SPECULAR_G + i] * (green + share * (g - green))
-        s[OUT_B + i] += part * s[SPECULAR_B + i] * (blue + share * (b - blue))
+        s[OUT_R + i] += intensity * s[SPECULAR_R + i] * (red + share * (r - red))
+        s[OUT_G + i] += intensity * s[SPECULAR_G + i] * (green + share * (g - green))
+        s[OUT_B + i] += intensity * s[SPECULAR_B + i] * (blue + share * (b - blue))

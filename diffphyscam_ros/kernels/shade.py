@@ -119,7 +119,7 @@ def _shade_block(
         if has_sky_visibility:
             see_sky(s, n, count, sky_visibility)
         add_diffuse_environment(s)
-        looks = weigh_reflection(s, n, count, table, False)
+        weigh_reflection(s, n, count, table)
         if has_sky_visibility or (uses & USES_OCCLUSION) != 0:
             occlude_reflection(s)
         levels, height, width = glossy_shape[0], glossy_shape[1], glossy_shape[2]
@@ -128,12 +128,9 @@ def _shade_block(
                 s, intensity * glossy[0, 0], intensity * glossy[0, 1], intensity * glossy[0, 2]
             )
         else:
-            for look in range(looks):
-                aim_reflection(s, look)
-                aim_at_latlong(s, n, turn, width, height)
-                add_mirrored_environment(
-                    s, n, count, glossy, height * width, levels, intensity, look
-                )
+            aim_reflection(s)
+            aim_at_latlong(s, n, turn, width, height)
+            add_mirrored_environment(s, n, count, glossy, height * width, levels, intensity)
     _write(s, n, count, color)
     if has_alpha:
         for i in range(count):

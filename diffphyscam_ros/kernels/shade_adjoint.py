@@ -32,7 +32,6 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
 from diffphyscam_ros.kernels.environment_adjoint import (
     aim_at_latlong_adjoint,
     aim_reflection_adjoint,
-    clear_light,
     mirrored_environment_adjoint,
     picture_adjoint,
     see_mirrored,
@@ -163,9 +162,7 @@ def _light_adjoint(
             see_sky(s, n, BLOCK, sky_visibility)
         add_diffuse_environment_adjoint(s, irradiance, band, to_irradiance, wants[IRRADIANCE])
         partly = has_sky_visibility or (uses & USES_OCCLUSION) != 0
-        # A look without a part would get one if its pixel became more of a metal.
-        to_metal = wants[FACTORS] or (uses & USES_METAL) != 0
-        looks = weigh_reflection(s, n, BLOCK, table, to_metal)
+        weigh_reflection(s, n, BLOCK, table)
         see_mirrored(s, partly)
         levels, height, width = glossy_shape[0], glossy_shape[1], glossy_shape[2]
         if height * width == 1:
@@ -173,17 +170,15 @@ def _light_adjoint(
                 s, glossy, intensity, band, to_glossy, glossy_flags, wants[GLOSSY]
             )
         else:
-            clear_light(s)
-            for look in range(looks):
-                aim_reflection(s, look)
-                aim_at_latlong(s, n, turn, width, height)
-                mirrored_environment_adjoint(
-                    s, n, glossy, height * width, levels, intensity, band, to_glossy,
-                    glossy_flags, wants[GLOSSY], look,
-                )  # fmt: skip
-                aim_at_latlong_adjoint(s, BLOCK, turn, width, height, band, to_turn)
-                aim_reflection_adjoint(s, look)
-        weigh_reflection_adjoint(s, n, table, looks, intensity, partly, band, to_intensity)
+            aim_reflection(s)
+            aim_at_latlong(s, n, turn, width, height)
+            mirrored_environment_adjoint(
+                s, n, glossy, height * width, levels, intensity, band, to_glossy,
+                glossy_flags, wants[GLOSSY],
+            )  # fmt: skip
+            aim_at_latlong_adjoint(s, BLOCK, turn, width, height, band, to_turn)
+            aim_reflection_adjoint(s)
+        weigh_reflection_adjoint(s, n, table, intensity, partly, band, to_intensity)
         if has_sky_visibility:
             for i in range(BLOCK):
                 s[TO_SEEN + i] *= FULL * np.float32(sky_visibility[np.uint32(n[PIXEL + i])])

@@ -16,14 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from diffphyscam_ros.kernels.scratch import LOOKS
-from diffphyscam_ros.render.environment_lobe import (
-    LEAN,
-    LONE_LEAN,
-    LONE_WIDTH,
-    PART,
-    WIDTH,
-)
+from diffphyscam_ros.render.environment_lobe import LEAN, WIDTH
 from diffphyscam_ros.scene.prefilter import blur_position
 
 DIELECTRIC = 0.04
@@ -80,19 +73,17 @@ def diffuse_environment_share(
 @functools.lru_cache(maxsize=1)
 @torch.inference_mode(False)  # what is kept must serve gradients too
 def environment_table() -> torch.Tensor:
-    """Return (n, n, 13) float32: how a surface mirrors an environment, by integration.
+    """Return (n, n, 4) float32: how a surface mirrors an environment, by integration.
 
     Rows are √(n·v) from 0 to 1, columns roughness from 0 to 1. The first two numbers are scale and
     bias of F0 under uniform light (Karis, "Real Shading in Unreal Engine 4", SIGGRAPH 2013 course,
     with the separable Smith term of glTF), importance sampled by 64 × 64 strata of the half
-    vector's distribution. The others are of looks into the prefiltered pictures that stand for the
-    lobe (``render/environment_lobe.py``). First the lean from the normal (0) to the mirrored view
-    (1) and the position between the pictures
-    (:func:`diffphyscam_ros.scene.prefilter.blur_position`) of the one look of what is no metal.
-    Then three leans, three positions, and three parts, which make 1, of the looks of a metal.
+    vector's distribution. The others say into which prefiltered picture to look, and where
+    (``render/environment_lobe.py``): the lean from the normal (0) to the mirrored view (1), and
+    the position between the pictures (:func:`diffphyscam_ros.scene.prefilter.blur_position`).
     """
     strata = (np.arange(64) + 0.5) / 64
-    table = np.empty((TABLE_SIZE, TABLE_SIZE, 4 + 3 * LOOKS), np.float32)
+    table = np.empty((TABLE_SIZE, TABLE_SIZE, 4), np.float32)
     n_dot_v = np.maximum(np.linspace(0.0, 1.0, TABLE_SIZE) ** 2, MIN_N_DOT_V)[:, None, None]
     sine = np.sqrt(1.0 - n_dot_v * n_dot_v)
     x, angle = strata[:, None], np.pi * strata  # the lobe is symmetric: half a turn is enough
@@ -108,13 +99,9 @@ def environment_table() -> torch.Tensor:
         grazing = (1.0 - np.minimum(v_dot_h, 1.0)) ** 5
         table[:, column, 0] = (weight * (1.0 - grazing)).mean(axis=(1, 2))
         table[:, column, 1] = (weight * grazing).mean(axis=(1, 2))
-    table[..., 2], table[..., 3] = _enlarged(LONE_LEAN), _positions(LONE_WIDTH)
-    for look in range(LOOKS):
-        table[..., 4 + look] = _enlarged(LEAN[look])
-        table[..., 4 + LOOKS + look] = _positions(WIDTH[look])
-        table[..., 4 + 2 * LOOKS + look] = _enlarged(PART[look])
-    parts = table[..., 4 + 2 * LOOKS :]
-    parts /= parts.sum(axis=-1, keepdims=True)  # the tables are rounded
+    table[..., 2] = _enlarged(LEAN)
+    width = torch.from_numpy(_enlarged(WIDTH) * np.linspace(0.0, 1.0, TABLE_SIZE))
+    table[..., 3] = blur_position(width).numpy()
     return torch.from_numpy(table)
 
 
@@ -126,35 +113,18 @@ def _enlarged(values: tuple[tuple[float, ...], ...]) -> npt.NDArray[np.float64]:
     return np.stack([np.interp(fine, coarse, column) for column in rows.T], axis=1)
 
 
-def _positions(widths: tuple[tuple[float, ...], ...]) -> npt.NDArray[np.float64]:
-    """Return positions between the pictures from roughnesses in units of the surface's."""
-    roughness = _enlarged(widths) * np.linspace(0.0, 1.0, TABLE_SIZE)
-    return np.asarray(blur_position(torch.from_numpy(roughness)))
-
-
 @dataclass(frozen=True)
 class EnvironmentLobe:
-    """How P points mirror an environment, from the columns of :func:`environment_table`.
-
-    :param scale, bias: (P,).
-    :param lean, position, part: (3, P), of each look.
-    """
+    """How P points mirror an environment: the columns of :func:`environment_table`, (P,) each."""
 
     scale: torch.Tensor
     bias: torch.Tensor
     lean: torch.Tensor
     position: torch.Tensor
-    part: torch.Tensor
 
 
-def environment_lobe(
-    metallic: torch.Tensor, roughness: torch.Tensor, n_dot_v: torch.Tensor
-) -> EnvironmentLobe:
-    """Look up :func:`environment_table`, bilinear.
-
-    The first look goes from the one of other materials (metallic 0) to that of a metal (1), and
-    the parts of the others from 0 to theirs.
-    """
+def environment_lobe(roughness: torch.Tensor, n_dot_v: torch.Tensor) -> EnvironmentLobe:
+    """Look up :func:`environment_table`, bilinear."""
     table = environment_table().to(roughness.device, roughness.dtype).flatten(0, 1).T.contiguous()
     last = TABLE_SIZE - 1
     a = n_dot_v.sqrt().clamp_max(1.0) * last
@@ -164,24 +134,13 @@ def environment_lobe(
     place = row * TABLE_SIZE + column
     upper = table[:, place] * (1.0 - db) + table[:, place + 1] * db
     lower = table[:, place + TABLE_SIZE] * (1.0 - db) + table[:, place + TABLE_SIZE + 1] * db
-    found = upper * (1.0 - da) + lower * da
-    lean, position, part = found[4:].unflatten(0, (3, LOOKS))
-    other = 1.0 - metallic
-    first_lean = other * found[2] + metallic * lean[0]
-    first_position = other * found[3] + metallic * position[0]
-    return EnvironmentLobe(
-        found[0],
-        found[1],
-        torch.cat([first_lean[None], lean[1:]]),
-        torch.cat([first_position[None], position[1:]]),
-        torch.cat([(other + metallic * part[0])[None], metallic * part[1:]]),
-    )
+    return EnvironmentLobe(*(upper * (1.0 - da) + lower * da))
 
 
 def leaning_direction(
     normal: torch.Tensor, view: torch.Tensor, lean: torch.Tensor
 ) -> torch.Tensor:
-    """Return the direction (3, P) of a look into the environment, of any length.
+    """Return where most of the mirrored light comes from, (3, P), of any length.
 
     :param lean: (P,) from the normal (0) to the mirrored view (1).
     """

@@ -325,15 +325,13 @@ def _light(
         return color
     irradiance = evaluate_irradiance(maps.irradiance, (illumination.turn @ normal).T).T
     diffuse = diffuse_environment_share(paint.base_color, paint.metallic, n_dot_v) * irradiance
-    lobe = environment_lobe(paint.metallic, paint.roughness, n_dot_v)
+    lobe = environment_lobe(paint.roughness, n_dot_v)
     share = reflectance_at_normal(paint.base_color, paint.metallic) * lobe.scale + lobe.bias
     if maps.glossy.shape[1:3] == (1, 1):
         glossy = maps.glossy[0, 0, 0, :, None]
     else:
-        glossy = torch.zeros_like(share)
-        for lean, position, part in zip(lobe.lean, lobe.position, lobe.part, strict=True):
-            toward = illumination.turn @ leaning_direction(normal, view, lean)
-            glossy = glossy + part * prefilter_lookup(maps.glossy, toward.T, position).T
+        toward = illumination.turn @ leaning_direction(normal, view, lobe.lean)
+        glossy = prefilter_lookup(maps.glossy, toward.T, lobe.position).T
     mirrored = share * glossy
     seen = paint.occlusion
     if illumination.sky_visibility is not None:
