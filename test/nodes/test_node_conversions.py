@@ -62,7 +62,7 @@ def test_statistics_speak_of_what_is_written():
 
 @pytest.mark.parametrize('name', [n for n in DECODABLE if n in OUTPUT_ENCODINGS or '32FC1' in n])
 def test_cv_bridge_agrees(name):
-    bridge = pytest.importorskip('cv_bridge', reason='cv_bridge is not installed').CvBridge()
+    bridge = pytest.importorskip('cv_bridge', reason='pip install cv_bridge').CvBridge()
     picture = encode(PICTURE, 'rgb8' if name == '32FC1' else name, raw=RAW)[0]
     message = encode_depth(PICTURE[..., 0]) if name == '32FC1' else picture
     theirs = np.atleast_3d(bridge.imgmsg_to_cv2(message))
