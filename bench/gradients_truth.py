@@ -104,15 +104,7 @@ def cases() -> dict[str, Case]:
 
 def pinhole(count: int) -> Intrinsics:
     """Return a pinhole with count² points in each pixel."""
-    k, shift = Intrinsics.from_fov(WIDTH, HEIGHT, 0.75), (count - 1) / 2.0
-    return Intrinsics(
-        count * WIDTH,
-        count * HEIGHT,
-        count * k.fx,
-        count * k.fy,
-        count * k.cx + shift,
-        count * k.cy + shift,
-    )
+    return Intrinsics.from_fov(WIDTH, HEIGHT, 0.75).finer(count)
 
 
 def weights() -> torch.Tensor:

@@ -36,16 +36,7 @@ QUICK = ('diffuse, point', 'metals, three lamps', 'Kerner: mixed')
 def pinholes() -> tuple[Intrinsics, Intrinsics]:
     """Return the picture's pinhole, and the one of the points in its pixels."""
     coarse = Intrinsics.from_fov(WIDTH, HEIGHT, 0.75)
-    offset = (FINE - 1) / 2.0
-    fine = Intrinsics(
-        FINE * WIDTH,
-        FINE * HEIGHT,
-        FINE * coarse.fx,
-        FINE * coarse.fy,
-        FINE * coarse.cx + offset,
-        FINE * coarse.cy + offset,
-    )
-    return coarse, fine
+    return coarse, coarse.finer(FINE)
 
 
 def pooled(picture: np.ndarray) -> np.ndarray:

@@ -131,14 +131,7 @@ def supersampled(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Render radiance as the mean of finer² pinhole pictures a pixel, and depth at its centre."""
     k = intrinsics
-    fine = Intrinsics(
-        k.width * finer,
-        k.height * finer,
-        k.fx * finer,
-        k.fy * finer,
-        (k.cx + 0.5) * finer - 0.5,
-        (k.cy + 0.5) * finer - 0.5,
-    )
+    fine = k.finer(finer)
     drawn = Renderer('cpu')(scene, fine, pose)
     colors = drawn.color.reshape(k.height, finer, k.width, finer, 3).mean(dim=(1, 3))
     middle = finer // 2

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 import torch
 
-from diffphyscam_ros.camera import CameraSettings, Intrinsics, PhysicalCamera, SensorModel
+from diffphyscam_ros.camera import CameraSettings, PhysicalCamera, SensorModel
 from diffphyscam_ros.cli.contact_sheet import Row, write_contact_sheet
 from diffphyscam_ros.render.renderer import Renderer
 from diffphyscam_ros.scene import load_scene, look_at, Scene
@@ -67,14 +67,7 @@ def photograph(lens: SensorModel, aperture: float, scene: Scene, finer: int) -> 
     camera = PhysicalCamera(lens, stages=('distortion', 'aberration', 'vignetting', 'glare'))
     settings = CameraSettings(aperture=aperture, focal_length=0.025, focus_distance=1.5)
     view = camera.source_intrinsics(settings)
-    fine = Intrinsics(
-        view.width * finer,
-        view.height * finer,
-        view.fx * finer,
-        view.fy * finer,
-        (view.cx + 0.5) * finer - 0.5,
-        (view.cy + 0.5) * finer - 0.5,
-    )
+    fine = view.finer(finer)
     color = Renderer('cpu')(scene, fine, look_at(EYE, TARGET)).color
     color = color.reshape(view.height, finer, view.width, finer, 3).mean(dim=(1, 3))
     return camera.lens(color, None, settings)

@@ -25,9 +25,10 @@ The rest has the role ''. Values that differ by less than 2 % count as one.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-import math
+from itertools import accumulate
 from statistics import median
 from typing import Any
 
@@ -224,31 +225,41 @@ def _could_be_dark(picture: PictureFeatures) -> bool:
     return picture.level <= DARK_LEVEL and picture.spread <= DARK_SPREAD
 
 
-def _capped(frame: FrameFeatures, plain: Sequence[FrameFeatures]) -> bool:
-    """Return whether frames that were exposed no longer are far brighter than an even one."""
-    exposure = exposure_of(frame.settings)
-    if exposure is None or frame.picture.spread > DARK_SPREAD:
-        return False
-    bright = 3 * frame.picture.level + 0.05
-    return any(
-        other.picture.level > bright and (exposure_of(other.settings) or math.inf) <= exposure
-        for other in plain
-    )
+class _Brightest:
+    """The highest level among plain frames that were exposed no longer than a given one."""
+
+    def __init__(self, plain: Sequence[FrameFeatures]) -> None:
+        exposed = ((exposure_of(frame.settings), frame.picture.level) for frame in plain)
+        known = sorted((exposure, level) for exposure, level in exposed if exposure is not None)
+        self._exposures = [exposure for exposure, _ in known]
+        self._levels = list(accumulate((level for _, level in known), max))
+
+    def within(self, exposure: float) -> float:
+        """Return it, 0 where there is none."""
+        number = bisect_right(self._exposures, exposure)
+        return self._levels[number - 1] if number else 0.0
+
+    def caps(self, frame: FrameFeatures) -> bool:
+        """Return whether frames that were exposed no longer are far brighter than an even one."""
+        exposure = exposure_of(frame.settings)
+        if exposure is None or frame.picture.spread > DARK_SPREAD:
+            return False
+        return self.within(exposure) > 3 * frame.picture.level + 0.05
 
 
-def _plain_roles(stretch: Stretch, plain: Sequence[FrameFeatures]) -> list[str]:
+def _plain_roles(stretch: Stretch, brightest: _Brightest) -> list[str]:
     """Tell dark frames from flat ones in a plain stretch, frame by frame.
 
     Where there are both, a frame is dark that ought to be far brighter by its exposure and the
     flat frames, and so are frames of the same level.
 
-    :param plain: all plain frames of the recording.
+    :param brightest: among all plain frames of the recording.
     """
     frames = stretch.frames
     roles = ['dark' if _could_be_dark(frame.picture) else 'flat' for frame in frames]
     if 2 * roles.count('dark') > len(roles):
         pairs = list(zip(frames, roles, strict=True))
-        roles = ['dark' if role == 'dark' or _capped(f, plain) else 'flat' for f, role in pairs]
+        roles = ['dark' if role == 'dark' or brightest.caps(f) else 'flat' for f, role in pairs]
     if len(set(roles)) == 1:
         return roles
     exposures = [exposure_of(frame.settings) for frame in frames]
@@ -293,6 +304,7 @@ def roles_of(frames: Sequence[FrameFeatures]) -> dict[int, str]:
     found = stretches(frames)
     boards = _bags_with_board(frames)
     plain = [frame for stretch in found if stretch.plain for frame in stretch.frames]
+    brightest = _Brightest(plain)
     views = ['' if stretch.plain else _role_of(stretch) for stretch in found]
     result: dict[int, str] = {}
     for i, stretch in enumerate(found):
@@ -302,7 +314,7 @@ def roles_of(frames: Sequence[FrameFeatures]) -> dict[int, str]:
             ends = [views[j] for j in beside if _continues(stretch, found[j])]
             role = ends[0] if ends else ''
         if not role and stretch.plain:
-            roles = _plain_roles(stretch, plain)
+            roles = _plain_roles(stretch, brightest)
         else:
             roles = [role or ('board' if stretch.bag in boards else '')] * len(stretch.frames)
         result.update(

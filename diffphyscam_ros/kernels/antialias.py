@@ -78,7 +78,7 @@ def find_edges(
                     start = one if from_here else other
                     goal = other if from_here else one
                     if start >= 0:
-                        _, edge, _ = walk(
+                        edge, _ = walk(
                             faces,
                             neighbours,
                             camera,

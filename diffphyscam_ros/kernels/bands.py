@@ -13,8 +13,8 @@ from __future__ import annotations
 from numba import prange
 import numpy as np
 
+from diffphyscam_ros.kernels.arithmetic import ZERO
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import ZERO
 
 ROW_BITS = 6
 """A flag stands for 2^6 rows."""

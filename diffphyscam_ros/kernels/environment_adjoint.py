@@ -41,6 +41,7 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
     TO_VIEW_Y,
     TO_VIEW_Z,
 )
+from diffphyscam_ros.kernels.arithmetic import HALF, INVERSE_PI, INVERSE_TWO_PI, ONE, TWO, ZERO
 from diffphyscam_ros.kernels.bands import add_three
 from diffphyscam_ros.kernels.lighting import (
     DIELECTRIC,
@@ -49,7 +50,6 @@ from diffphyscam_ros.kernels.lighting import (
     SMALL_SEEN,
 )
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import HALF, INVERSE_PI, INVERSE_TWO_PI, ONE, TWO, ZERO
 from diffphyscam_ros.kernels.scratch import (
     AIM_X,
     AIM_Y,

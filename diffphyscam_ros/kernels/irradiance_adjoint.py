@@ -25,6 +25,7 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
     TO_R,
     TO_SEEN,
 )
+from diffphyscam_ros.kernels.arithmetic import INVERSE_PI, ONE, TWO, ZERO
 from diffphyscam_ros.kernels.lighting import (
     DIELECTRIC,
     MIRRORED_0,
@@ -33,7 +34,6 @@ from diffphyscam_ros.kernels.lighting import (
     MIRRORED_3,
 )
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import INVERSE_PI, ONE, TWO, ZERO
 from diffphyscam_ros.kernels.scratch import (
     BASE_R,
     BLOCK,

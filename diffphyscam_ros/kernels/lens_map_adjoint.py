@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from diffphyscam_ros.kernels.arithmetic import arc_tangent
 from diffphyscam_ros.kernels.lens_map import (
     CURVE,
     CX,
@@ -26,7 +27,6 @@ from diffphyscam_ros.kernels.lens_map import (
     SOURCE_FY,
 )
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import arc_tangent
 
 F32 = np.float32
 _ZERO, _ONE, _TWO, _THREE = F32(0.0), F32(1.0), F32(2.0), F32(3.0)

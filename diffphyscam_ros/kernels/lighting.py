@@ -10,15 +10,9 @@ import math
 
 import numpy as np
 
+from diffphyscam_ros.kernels.arithmetic import HALF, INVERSE_PI, ONE, TWO, ZERO
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import (
-    four_pixels,
-    HALF,
-    INVERSE_PI,
-    ONE,
-    TWO,
-    ZERO,
-)
+from diffphyscam_ros.kernels.sampling import four_pixels
 from diffphyscam_ros.kernels.scratch import (
     AIM_X,
     AIM_Y,

@@ -31,6 +31,7 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
     TO_VIEW_Y,
     TO_VIEW_Z,
 )
+from diffphyscam_ros.kernels.arithmetic import HALF, INVERSE_PI, ONE, TWO, ZERO
 from diffphyscam_ros.kernels.lighting import (
     DIELECTRIC,
     MIN_N_DOT_V,
@@ -40,7 +41,6 @@ from diffphyscam_ros.kernels.lighting import (
     SPOT,
 )
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import HALF, INVERSE_PI, ONE, TWO, ZERO
 from diffphyscam_ros.kernels.scratch import (
     BASE_B,
     BASE_G,

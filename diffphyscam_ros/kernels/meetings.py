@@ -65,10 +65,10 @@ def hidden_faces(faces, neighbours, camera, pinhole, near, one, other, along, fi
     :param one, other: faces seen at a pixel and at the next one; their surfaces are followed.
     :returns: of the second's surface at the first pixel, of the first's at the second.
     """
-    _, _, there = walk(
+    _, there = walk(
         faces, neighbours, camera, pinhole, near, one, other, along, fixed, vertical, 1.0
     )
-    _, _, here = walk(
+    _, here = walk(
         faces, neighbours, camera, pinhole, near, other, one, along + 1.0, fixed, vertical, -1.0
     )
     return here, there

@@ -10,8 +10,8 @@ from __future__ import annotations
 from numba import prange
 import numpy as np
 
+from diffphyscam_ros.kernels.arithmetic import ONE, ZERO
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import ONE, ZERO
 
 PARALLEL = 64  # rows of a level from which on it is worth to wake other threads
 QUARTER = np.float32(0.25)

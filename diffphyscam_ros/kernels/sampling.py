@@ -13,6 +13,20 @@ import math
 
 import numpy as np
 
+from diffphyscam_ros.kernels.arithmetic import (
+    arc_tangent,
+    binary_logarithm,
+    clamp,
+    floor,
+    HALF,
+    INVERSE_PI,
+    INVERSE_TWO_PI,
+    ONE,
+    THREE,
+    TINY,
+    TWO,
+    ZERO,
+)
 from diffphyscam_ros.kernels.runtime import kernel
 from diffphyscam_ros.kernels.scratch import (
     AIM_X,
@@ -48,82 +62,9 @@ from diffphyscam_ros.kernels.scratch import (
     WIDTH,
 )
 
-ZERO = np.float32(0.0)
-HALF = np.float32(0.5)
-ONE = np.float32(1.0)
-TWO = np.float32(2.0)
-THREE = np.float32(3.0)
-HALF_PI = np.float32(math.pi / 2.0)
-PI = np.float32(math.pi)
-INVERSE_PI = np.float32(1.0 / math.pi)
-INVERSE_TWO_PI = np.float32(0.5 / math.pi)
-TINY = np.float32(1e-20)
 FAR = np.float32(1e6)  # texels from a pixel to the next; more would overflow when squared
 MOST_STRETCH = 8  # as in ``render/textures.py``; half of it is the most taps on either side
 SLACK = 1.7
-
-# atan(t) = t·P(t²) on [0, 1] to 8e-8 rad, a least-squares fit at Chebyshev nodes.
-_A0 = np.float32(0.9999999530549982)
-_A1 = np.float32(-0.33332215338434035)
-_A2 = np.float32(0.19972139523789995)
-_A3 = np.float32(-0.14030513180562035)
-_A4 = np.float32(0.09939846287513639)
-_A5 = np.float32(-0.059802278067231394)
-_A6 = np.float32(0.024451263592307662)
-_A7 = np.float32(-0.0047434255991987044)
-
-# Series of 2/ln 2 · artanh(t) / t in t².
-_L1 = np.float32(2.0 / math.log(2.0))
-_L3 = np.float32(2.0 / (3.0 * math.log(2.0)))
-_L5 = np.float32(2.0 / (5.0 * math.log(2.0)))
-_L7 = np.float32(2.0 / (7.0 * math.log(2.0)))
-_L9 = np.float32(2.0 / (9.0 * math.log(2.0)))
-
-
-@kernel(fastmath=True, inline=True)
-def arc_tangent(y, x):
-    """Return atan2(y, x) in float32, without branches so that loops over it vectorize."""
-    ax, ay = abs(x), abs(y)
-    high = max(max(ax, ay), TINY)
-    low = min(ax, ay)
-    t = low / high
-    s = t * t
-    angle = _A6 + s * _A7
-    angle = _A5 + s * angle
-    angle = _A4 + s * angle
-    angle = _A3 + s * angle
-    angle = _A2 + s * angle
-    angle = _A1 + s * angle
-    angle = t * (_A0 + s * angle)
-    angle = HALF_PI - angle if ay > ax else angle
-    angle = PI - angle if x < ZERO else angle
-    return -angle if y < ZERO else angle
-
-
-@kernel(fastmath=True, inline=True)
-def floor(x):
-    """Return the largest whole number not above x as float32, for |x| < 2³¹, without a call."""
-    whole = np.float32(np.int32(x))
-    return whole - ONE if x < whole else whole
-
-
-@kernel(fastmath=True, inline=True)
-def binary_logarithm(x):
-    """Return log2 of a positive float32 to 1e-6, from its exponent and a series."""
-    bits = np.float32(x).view(np.int32)
-    exponent = np.int32((bits >> 23) - 127)
-    mantissa = np.int32((bits & 0x7FFFFF) | 0x3F800000).view(np.float32)
-    # log2(m) = 2/ln 2 · artanh(t), t = (m − 1)/(m + 1) ≤ 1/3: the series converges quickly.
-    t = (mantissa - ONE) / (mantissa + ONE)
-    s = t * t
-    series = _L1 + s * (_L3 + s * (_L5 + s * (_L7 + s * _L9)))
-    return np.float32(exponent) + t * series
-
-
-@kernel(fastmath=True, inline=True)
-def _clamp(x, low, high):
-    """Return an int32 within limits."""
-    return np.int32(min(max(np.int32(x), np.int32(low)), np.int32(high)))
 
 
 @kernel(fastmath=True, inline=True)
@@ -151,7 +92,7 @@ def choose_levels(s, n):
         short *= min(wider, np.float32(SLACK * SLACK))
         last = np.float32(n[LAST_LEVEL + i])
         detail = min(HALF * binary_logarithm(short), last)
-        level = _clamp(np.int32(detail), 0, n[LAST_LEVEL + i])
+        level = clamp(np.int32(detail), 0, n[LAST_LEVEL + i])
         n[LEVEL + i] = level
         s[SHARE + i] = detail - np.float32(level)
         stretch = math.sqrt(max(long / short - TWO, ONE))
@@ -167,7 +108,7 @@ def choose_levels(s, n):
 @kernel(fastmath=True, inline=True)
 def reach_of(stretch):
     """Return how many taps a row has on either side of its middle."""
-    return _clamp(np.int32(HALF * (stretch + ONE) - np.float32(1e-6)), 0, MOST_STRETCH // 2)
+    return clamp(np.int32(HALF * (stretch + ONE) - np.float32(1e-6)), 0, MOST_STRETCH // 2)
 
 
 @kernel(fastmath=True, inline=True)
@@ -184,8 +125,8 @@ def four_texels(u, v, offset, width, height):
     y = (v - floor(v)) * np.float32(height) - HALF
     left, top = floor(x), floor(y)
     dx, dy = x - left, y - top
-    x0 = _clamp(np.int32(left), -1, width - 1)
-    y0 = _clamp(np.int32(top), -1, height - 1)
+    x0 = clamp(np.int32(left), -1, width - 1)
+    y0 = clamp(np.int32(top), -1, height - 1)
     x1 = np.int32(x0 + 1)
     y1 = np.int32(y0 + 1)
     x1 = np.int32(0) if x1 == width else x1
@@ -262,16 +203,6 @@ def _mix_texels(s, n, count, atlas):
         s[TEXEL_A + i] += share * (alpha - s[TEXEL_A + i])
 
 
-@kernel(fastmath=True, inline=True)
-def open_level(s, n, i, flags, column, items, levels, step):
-    """Fill OFFSET, WIDTH and HEIGHT of a pixel's texture for one of two levels."""
-    texture = np.uint32(max(flags[np.uint32(n[items + i]), column], 0))
-    level = np.uint32(min(n[LEVEL + i] + step, n[LAST_LEVEL + i]))
-    n[OFFSET + i] = levels[texture, level, 0]
-    n[WIDTH + i] = levels[texture, level, 1]
-    n[HEIGHT + i] = levels[texture, level, 2]
-
-
 @kernel(fastmath=True)
 def _add_taps(s, n, count, flags, column, items, atlas, levels):
     """Mix TEXEL, the middle of each row of taps, with the others; most rows have none."""
@@ -285,11 +216,11 @@ def _add_taps(s, n, count, flags, column, items, atlas, levels):
         blue, alpha = middle * s[TEXEL_B + i], middle * s[TEXEL_A + i]
         texture = np.uint32(max(flags[np.uint32(n[items + i]), column], 0))
         u, v, step_u, step_v = s[U + i], s[V + i], s[STEP_U + i], s[STEP_V + i]
-        for finer in range(2):
-            share = s[SHARE + i] if finer == 1 else ONE - s[SHARE + i]
+        for step in range(2):
+            share = s[SHARE + i] if step == 1 else ONE - s[SHARE + i]
             if share == ZERO:
                 continue
-            level = np.uint32(min(n[LEVEL + i] + finer, n[LAST_LEVEL + i]))
+            level = np.uint32(min(n[LEVEL + i] + step, n[LAST_LEVEL + i]))
             offset = levels[texture, level, 0]
             width, height = levels[texture, level, 1], levels[texture, level, 2]
             for number in range(-reach, reach + 1):
@@ -311,10 +242,14 @@ def _add_taps(s, n, count, flags, column, items, atlas, levels):
 
 @kernel(fastmath=True)
 def open_levels(s, n, count, flags, column, items, levels, step):
-    """Open one of two levels of all textures; return whether a second is used."""
+    """Fill OFFSET, WIDTH and HEIGHT of one of two levels; return whether a second is used."""
     mixed = False
     for i in range(count):
-        open_level(s, n, i, flags, column, items, levels, step)
+        texture = np.uint32(max(flags[np.uint32(n[items + i]), column], 0))
+        level = np.uint32(min(n[LEVEL + i] + step, n[LAST_LEVEL + i]))
+        n[OFFSET + i] = levels[texture, level, 0]
+        n[WIDTH + i] = levels[texture, level, 1]
+        n[HEIGHT + i] = levels[texture, level, 2]
         mixed = mixed or s[SHARE + i] > ZERO
     return mixed
 
@@ -382,12 +317,12 @@ def aim_at_latlong(s, n, turn, width, height):
         row = polar * INVERSE_PI * high - HALF
         left, top = floor(column), floor(row)
         dx, dy = column - left, row - top
-        x0 = _clamp(np.int32(left), -1, columns - 1)
+        x0 = clamp(np.int32(left), -1, columns - 1)
         x1 = np.int32(x0 + 1)
         x1 = np.int32(0) if x1 == columns else x1
         x0 = np.int32(columns - 1) if x0 < 0 else x0
-        y0 = _clamp(np.int32(top), 0, rows - 1)
-        y1 = _clamp(np.int32(top) + 1, 0, rows - 1)
+        y0 = clamp(np.int32(top), 0, rows - 1)
+        y1 = clamp(np.int32(top) + 1, 0, rows - 1)
         upper, lower = np.int32(y0 * columns), np.int32(y1 * columns)
         n[PLACE_A + i] = np.int32(upper + x0)
         n[PLACE_B + i] = np.int32(upper + x1)

@@ -16,16 +16,16 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
     TO_U,
     TO_V,
 )
+from diffphyscam_ros.kernels.arithmetic import ONE, ZERO
 from diffphyscam_ros.kernels.bands import touch
 from diffphyscam_ros.kernels.runtime import kernel
 from diffphyscam_ros.kernels.sampling import (
     find_textures,
-    ONE,
-    open_level,
+    open_levels,
     place_texel,
+    place_texels,
     reach_of,
     share_of_tap,
-    ZERO,
 )
 from diffphyscam_ros.kernels.scratch import (
     HEIGHT,
@@ -102,22 +102,34 @@ def sample_textures_adjoint(
     :param to_atlas: (bands, N, 4) float32 and its ``atlas_flags``, added to at ``band`` where
         ``wants_atlas``.
     """
-    find_textures(s, n, count, flags, column, ITEM, levels, counts)
-    for i in range(count):
-        if flags[np.uint32(n[ITEM + i]), column] < 0:
-            continue
-        stretch = s[STRETCH + i]
-        reach = reach_of(stretch)
-        for step in range(2):
-            level_share = s[SHARE + i] if step == 1 else ONE - s[SHARE + i]
-            if level_share == ZERO:
+    stretched = find_textures(s, n, count, flags, column, ITEM, levels, counts)
+    for step in range(2):
+        mixed = open_levels(s, n, count, flags, column, ITEM, levels, step)
+        place_texels(s, n)  # of the middle taps, for all pixels at once
+        for i in range(count):
+            share = s[SHARE + i] if step == 1 else ONE - s[SHARE + i]
+            if share == ZERO or flags[np.uint32(n[ITEM + i]), column] < 0:
                 continue
-            open_level(s, n, i, flags, column, ITEM, levels, step)
-            for number in range(-reach, reach + 1):
-                tap = np.float32(number)
-                place_texel(s, n, i, tap)
-                share = level_share * share_of_tap(stretch, tap)
-                if wants_atlas:
-                    _to_texels(s, n, i, share, band, to_atlas, atlas_flags)
-                if wants_uv:
-                    _to_coordinates(s, n, i, share, atlas)
+            share *= share_of_tap(s[STRETCH + i], ZERO)
+            if wants_atlas:
+                _to_texels(s, n, i, share, band, to_atlas, atlas_flags)
+            if wants_uv:
+                _to_coordinates(s, n, i, share, atlas)
+        if stretched:
+            for i in range(count):
+                stretch, level = s[STRETCH + i], s[SHARE + i] if step == 1 else ONE - s[SHARE + i]
+                reach = reach_of(stretch)
+                if level == ZERO or reach == 0 or flags[np.uint32(n[ITEM + i]), column] < 0:
+                    continue
+                for number in range(-reach, reach + 1):
+                    if number == 0:
+                        continue
+                    tap = np.float32(number)
+                    place_texel(s, n, i, tap)
+                    share = level * share_of_tap(stretch, tap)
+                    if wants_atlas:
+                        _to_texels(s, n, i, share, band, to_atlas, atlas_flags)
+                    if wants_uv:
+                        _to_coordinates(s, n, i, share, atlas)
+        if not mixed:
+            break

@@ -10,6 +10,7 @@ from __future__ import annotations
 from numba import prange
 import numpy as np
 
+from diffphyscam_ros.kernels.arithmetic import ONE, ZERO
 from diffphyscam_ros.kernels.lighting import (
     add_diffuse_environment,
     add_light,
@@ -24,12 +25,7 @@ from diffphyscam_ros.kernels.lighting import (
     weigh_reflection,
 )
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import (
-    aim_at_latlong,
-    four_pixels,
-    ONE,
-    ZERO,
-)
+from diffphyscam_ros.kernels.sampling import aim_at_latlong, four_pixels
 from diffphyscam_ros.kernels.scratch import (
     AIM_X,
     AIM_Y,

@@ -29,6 +29,7 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
     TO_RAY_Y,
     TO_SEEN,
 )
+from diffphyscam_ros.kernels.arithmetic import ONE, ZERO
 from diffphyscam_ros.kernels.environment_adjoint import (
     aim_at_latlong_adjoint,
     aim_reflection_adjoint,
@@ -62,7 +63,7 @@ from diffphyscam_ros.kernels.materials_adjoint import (
     occlusion_adjoint,
 )
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import aim_at_latlong, ONE, ZERO
+from diffphyscam_ros.kernels.sampling import aim_at_latlong
 from diffphyscam_ros.kernels.sampling_adjoint import sample_textures_adjoint
 from diffphyscam_ros.kernels.scratch import (
     AIM_X,
@@ -320,7 +321,7 @@ def shade_adjoint(
         derivative passes through the weights of the corners.
     :param to_color, to_depth, to_normal, to_alpha: (H·W, 3), (H·W,), (H·W, 3), (H·W,) float32
         derivatives, read where ``given`` (4 bools in this order) says so.
-    :param wants: 14 bools: anything of the surface at all; vertices, normals, uvs, colours; atlas;
+    :param wants: 15 bools: anything of the surface at all; vertices, normals, uvs, colours; atlas;
         prefiltered environment; the environment's picture; and each of the ``sums``, which may be
         incomplete where they are not wanted.
     :param tables: of the seven from the vertices on, each (bands, N, C) float32 and its flags

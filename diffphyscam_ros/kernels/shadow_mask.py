@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from diffphyscam_ros.kernels.arithmetic import floor, HALF, ONE, ZERO
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import floor, HALF, ONE, ZERO
 from diffphyscam_ros.kernels.shadow_points import PASSED, TILE, X, Y, Z
 
 # Columns of the table of panes.

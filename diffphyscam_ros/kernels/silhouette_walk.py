@@ -37,8 +37,8 @@ def walk(
         arrive.
     :param along: u (v where ``vertical``) of the start; ``fixed``: the other coordinate.
     :param direction: ±1.
-    :returns: the distance to the silhouette in px and the number 3·face + edge, or (−1, −1); and
-        the face at the goal where the surface goes on there, −1 where it does not.
+    :returns: the silhouette's number 3·face + edge, −1 where there is none; and the face at the
+        goal where the surface goes on there, −1 where it does not.
     """
     first_sign = 0.0
     for _ in range(MAX_STEPS):
@@ -46,7 +46,7 @@ def walk(
         x1, y1, z1 = project(camera, faces[face, 1], pinhole)
         x2, y2, z2 = project(camera, faces[face, 2], pinhole)
         if not (z0 > near and z1 > near and z2 > near):
-            return -1.0, -1, -1
+            return -1, -1
         area = (x1 - x0) * (y2 - y0) - (y1 - y0) * (x2 - x0)
         if first_sign == 0.0:
             first_sign = area
@@ -65,24 +65,24 @@ def walk(
                 if t > leave:
                     leave, edge = t, k
         if edge < 0:
-            return -1.0, -1, -1
+            return -1, -1
         if leave > REACH:
-            return -1.0, -1, face
+            return -1, face
         following = neighbours[face, edge]
         ends = following < 0
         if not ends:
             if following == target:
-                return -1.0, -1, -1
+                return -1, -1
             u0, v0, d0 = project(camera, faces[following, 0], pinhole)
             u1, v1, d1 = project(camera, faces[following, 1], pinhole)
             u2, v2, d2 = project(camera, faces[following, 2], pinhole)
             if not (d0 > near and d1 > near and d2 > near):
-                return -1.0, -1, -1
+                return -1, -1
             ends = ((u1 - u0) * (v2 - v0) - (v1 - v0) * (u2 - u0)) * first_sign <= 0.0
         if ends:
-            return min(max(leave, 0.0), 1.0), 3 * face + edge, -1
+            return 3 * face + edge, -1
         face = following
-    return -1.0, -1, -1
+    return -1, -1
 
 
 @kernel(inline=True)

@@ -10,8 +10,9 @@ import math
 
 import numpy as np
 
+from diffphyscam_ros.kernels.arithmetic import ONE, TWO, ZERO
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import ONE, sample_textures, TWO, ZERO
+from diffphyscam_ros.kernels.sampling import sample_textures
 from diffphyscam_ros.kernels.scratch import (
     A_X,
     A_Y,

@@ -42,9 +42,9 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
     TO_WEIGHT_B,
     TO_WEIGHT_C,
 )
+from diffphyscam_ros.kernels.arithmetic import ONE, ZERO
 from diffphyscam_ros.kernels.bands import add_three, touch
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import ONE, ZERO
 from diffphyscam_ros.kernels.scratch import (
     A_X,
     A_Y,

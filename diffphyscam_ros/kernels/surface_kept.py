@@ -26,8 +26,9 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
     SMOOTH_Y,
     SMOOTH_Z,
 )
+from diffphyscam_ros.kernels.arithmetic import ONE, ZERO
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import ONE, sample_textures, ZERO
+from diffphyscam_ros.kernels.sampling import sample_textures
 from diffphyscam_ros.kernels.scratch import (
     BASE_B,
     BASE_G,

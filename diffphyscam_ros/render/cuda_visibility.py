@@ -6,14 +6,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from diffphyscam_ros.render.errors import DeviceError
-from diffphyscam_ros.render.geometry import Geometry
 from diffphyscam_ros.render.interpolation import to_camera
-from diffphyscam_ros.render.visibility import culled_signs, View
+from diffphyscam_ros.render.visibility import culled_signs, Sight, View
 
 # nvdiffrast gives numbers above 2^24, which float32 cannot hold, as shifted bit patterns.
 EXACT_NUMBERS = 16777216.0
@@ -67,18 +64,13 @@ class CudaVisibility:
         self._nvdiffrast: Any = importlib.import_module('nvdiffrast.torch')
         self._context = self._nvdiffrast.RasterizeCudaContext(device=device)
 
-    def triangles(
-        self,
-        geometry: Geometry,
-        mesh_to_camera: torch.Tensor,
-        double_sided: npt.NDArray[np.bool_],
-        view: View,
-    ) -> torch.Tensor:
+    def triangles(self, sight: Sight) -> torch.Tensor:
         """See :class:`diffphyscam_ros.render.visibility.Visibility`."""
+        geometry, view = sight.geometry, sight.view
         device = geometry.faces.device
         nothing = torch.full((view.width * view.height,), -1, dtype=torch.int32, device=device)
         with torch.no_grad():
-            matrices = mesh_to_camera.to(device, torch.float32)
+            matrices = sight.mesh_to_camera.to(device, torch.float32)
             camera = to_camera(geometry, matrices).to(torch.float32)
             usable = torch.isfinite(camera).all(-1)
             seen = usable & (camera[:, 2] > view.near)
@@ -92,7 +84,9 @@ class CudaVisibility:
 
             corners = geometry.faces.long()
             kept = usable[corners].all(-1)
-            signs = torch.from_numpy(culled_signs(mesh_to_camera, double_sided)).to(device)
+            signs = torch.from_numpy(culled_signs(sight.mesh_to_camera, sight.double_sided)).to(
+                device
+            )
             if bool((signs != 0).any()):
                 kept &= self._facing(camera[corners], signs[geometry.face_instance.long()])
             numbers = kept.nonzero().squeeze(-1)

@@ -35,7 +35,7 @@ from diffphyscam_ros.render.materials import (
     used_textures,
 )
 from diffphyscam_ros.render.topology import face_neighbours
-from diffphyscam_ros.render.visibility import View
+from diffphyscam_ros.render.visibility import Sight, View
 from diffphyscam_ros.scene.types import Scene
 
 
@@ -76,6 +76,12 @@ class Frame:
     layered: bool
     differentiable: bool
     dtype: torch.dtype
+
+    @property
+    def sight(self) -> Sight:
+        """What the visibility looks at."""
+        poses = self.mesh_to_camera.detach()
+        return Sight(self.geometry, poses, self.double_sided, self.view)
 
     def lit(self, arriving: Arriving) -> Frame:
         """Return the frame with the shares of its light that arrive."""

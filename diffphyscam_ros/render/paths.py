@@ -17,14 +17,13 @@ from diffphyscam_ros.render.antialias import (
     DeviceSilhouettes,
     Silhouettes,
 )
-from diffphyscam_ros.render.frame import Arriving, Frame, UNHINDERED
+from diffphyscam_ros.render.frame import Frame
 from diffphyscam_ros.render.fused_antialias import antialias_with_gradient
 from diffphyscam_ros.render.fused_geometry import to_camera_fused
 from diffphyscam_ros.render.fused_gradients import shade_with_gradient
 from diffphyscam_ros.render.fused_shading import shade_fused
 from diffphyscam_ros.render.gradient_tables import GradientTables
 from diffphyscam_ros.render.interpolation import normal_matrices, to_camera
-from diffphyscam_ros.render.rims import rim_picture, Rims
 from diffphyscam_ros.render.shading import shade, Shaded
 
 
@@ -36,16 +35,13 @@ class Path(Protocol):
     def points(self) -> npt.NDArray[np.float32]:
         """Return the vertices (V, 3) in the optical frame."""
 
-    def shade(self, triangles: torch.Tensor, arriving: Arriving = UNHINDERED) -> Shaded:
+    def shade(
+        self, triangles: torch.Tensor, lit: Frame, places: torch.Tensor | None = None
+    ) -> Shaded:
         """Turn triangle numbers (H·W,) into a picture.
 
-        :param arriving: shares of the light.
-        """
-
-    def shade_rims(self, rims: Rims, arriving: Arriving = UNHINDERED) -> torch.Tensor:
-        """Return the colours (≥ R, 3) of rims.
-
-        :param arriving: shares of the light in the picture.
+        :param lit: the path's frame with the light that arrives, and perhaps of another size.
+        :param places: (H·W, 2) of :func:`diffphyscam_ros.render.shading.shade`.
         """
 
     def smooth(
@@ -73,18 +69,12 @@ class KernelPath:
         """See :class:`Path`."""
         return self._points
 
-    def shade(self, triangles: torch.Tensor, arriving: Arriving = UNHINDERED) -> Shaded:
+    def shade(
+        self, triangles: torch.Tensor, lit: Frame, places: torch.Tensor | None = None
+    ) -> Shaded:
         """See :class:`Path`."""
-        frame = self._frame.lit(arriving)
-        return shade_fused(triangles, frame, self._points, self._buffers)
-
-    def shade_rims(self, rims: Rims, arriving: Arriving = UNHINDERED) -> torch.Tensor:
-        """See :class:`Path`."""
-        picture = rim_picture(rims, self._frame, arriving)
-        shaded = shade_fused(
-            picture.triangles, picture.frame, self._points, self._buffers, picture.places.numpy()
-        )
-        return shaded.radiance.color.reshape(-1, 3)
+        at = None if places is None else places.numpy()
+        return shade_fused(triangles, lit, self._points, self._buffers, at)
 
     def smooth(
         self, color: torch.Tensor, silhouettes: Silhouettes, rim_color: torch.Tensor | None
@@ -124,23 +114,12 @@ class GradientPath:
         """See :class:`Path`."""
         return self._camera.detach().numpy()
 
-    def shade(self, triangles: torch.Tensor, arriving: Arriving = UNHINDERED) -> Shaded:
+    def shade(
+        self, triangles: torch.Tensor, lit: Frame, places: torch.Tensor | None = None
+    ) -> Shaded:
         """See :class:`Path`."""
-        frame = self._frame.lit(arriving)
-        return shade_with_gradient(triangles, frame, self._camera, self._buffers, self._tables)
-
-    def shade_rims(self, rims: Rims, arriving: Arriving = UNHINDERED) -> torch.Tensor:
-        """See :class:`Path`."""
-        picture = rim_picture(rims, self._frame, arriving)
-        shaded = shade_with_gradient(
-            picture.triangles,
-            picture.frame,
-            self._camera,
-            self._buffers,
-            self._tables,
-            picture.places.numpy(),
-        )
-        return shaded.radiance.color.reshape(-1, 3)
+        at = None if places is None else places.numpy()
+        return shade_with_gradient(triangles, lit, self._camera, self._buffers, self._tables, at)
 
     def smooth(
         self, color: torch.Tensor, silhouettes: Silhouettes, rim_color: torch.Tensor | None
@@ -181,31 +160,22 @@ class TorchPath:
         """See :class:`Path`."""
         return self.camera.detach().cpu().float().numpy()
 
-    def shade(self, triangles: torch.Tensor, arriving: Arriving = UNHINDERED) -> Shaded:
-        """See :class:`Path`."""
-        return self._shade(triangles, self._frame.lit(arriving))
-
-    def _shade(
-        self, triangles: torch.Tensor, frame: Frame, places: torch.Tensor | None = None
+    def shade(
+        self, triangles: torch.Tensor, lit: Frame, places: torch.Tensor | None = None
     ) -> Shaded:
+        """See :class:`Path`."""
         return shade(
             triangles,
-            frame.view.width,
-            frame.view.height,
-            frame.pinhole,
-            frame.geometry,
-            frame.materials,
+            lit.view.width,
+            lit.view.height,
+            lit.pinhole,
+            lit.geometry,
+            lit.materials,
             self.camera,
             normal_matrices(self._mesh_to_camera),
-            frame.illumination,
+            lit.illumination,
             places,
         )
-
-    def shade_rims(self, rims: Rims, arriving: Arriving = UNHINDERED) -> torch.Tensor:
-        """See :class:`Path`."""
-        picture = rim_picture(rims, self._frame, arriving)
-        shaded = self._shade(picture.triangles, picture.frame, picture.places)
-        return shaded.radiance.color.reshape(-1, 3)
 
     def smooth(
         self,

@@ -21,12 +21,12 @@ from diffphyscam_ros.render.device import (
     make_silhouette_finder,
 )
 from diffphyscam_ros.render.frame import Arriving, Frame, FramePacker, UNHINDERED
-from diffphyscam_ros.render.geometry import on_cpu
 from diffphyscam_ros.render.gradient_tables import GradientTables
 from diffphyscam_ros.render.layers import stack_layers, stack_layers_fused
 from diffphyscam_ros.render.occlusion import Occlusion
 from diffphyscam_ros.render.paths import GradientPath, KernelPath, Path, TorchPath
 from diffphyscam_ros.render.radiance import Radiance
+from diffphyscam_ros.render.rims import shade_rims
 from diffphyscam_ros.render.shading import Shaded
 from diffphyscam_ros.render.visibility import CpuVisibility, LayeredVisibility, Visibility
 from diffphyscam_ros.scene.types import Scene
@@ -136,12 +136,10 @@ class Renderer:
         if frame.layered:
             radiance, triangles, path = self._draw_layers(scene, frame)
         else:
-            triangles = self._visibility.triangles(
-                frame.geometry, frame.mesh_to_camera.detach(), frame.double_sided, frame.view
-            )
+            triangles = self._visibility.triangles(frame.sight)
             path = self._path(frame)
             arriving = self._arriving(scene, frame, path, triangles)
-            radiance = path.shade(triangles, arriving).radiance
+            radiance = path.shade(triangles, frame.lit(arriving)).radiance
         if not self.antialias:
             return radiance
         return self._smooth(scene, frame, triangles, path, radiance, arriving)
@@ -170,19 +168,19 @@ class Renderer:
 
         The CPU finds them where the device's visibility does not know what is behind.
         """
-        visibility, geometry = self._visibility, frame.geometry
+        visibility, sight = self._visibility, frame.sight
         if not isinstance(visibility, LayeredVisibility):
-            visibility, geometry = self._cpu_visibility, on_cpu(geometry)
-        seen_from = frame.mesh_to_camera.detach(), frame.double_sided, frame.view
-        first = visibility.triangles(geometry, *seen_from, layered=True).to(self.device)
+            visibility, sight = self._cpu_visibility, sight.on_cpu()
+        first = visibility.triangles(sight, layered=True).to(self.device)
         path = self._path(frame)
 
         def behind(through: torch.Tensor) -> torch.Tensor:
-            asked = through.to(geometry.faces.device)
-            return visibility.triangles_behind(geometry, *seen_from, asked).to(self.device)
+            asked = through.to(sight.geometry.faces.device)
+            return visibility.triangles_behind(asked).to(self.device)
 
         def shade(triangles: torch.Tensor) -> Shaded:
-            return path.shade(triangles, self._arriving(scene, frame, path, triangles))
+            arriving = self._arriving(scene, frame, path, triangles)
+            return path.shade(triangles, frame.lit(arriving))
 
         if path.differentiable:
             return *stack_layers(first, shade, behind), path
@@ -198,33 +196,27 @@ class Renderer:
         arriving: Arriving,
     ) -> Radiance:
         """Smooth silhouettes."""
+        color, depth = radiance.color.reshape(-1, 3), radiance.depth.reshape(-1)
+        neighbours = self._packer.neighbours(scene, frame.geometry)
+        with_rims = not frame.layered  # a rim's colour may be seen through others there
         if self._finder is not None and isinstance(path, TorchPath):
-            found = self._finder.find(
-                triangles,
-                radiance.depth.reshape(-1),
-                frame.geometry,
-                self._packer.neighbours(scene, frame.geometry),
-                path.camera,
+            on_device = self._finder.find(
+                triangles, depth, frame.geometry, neighbours, path.camera, frame.view, with_rims
+            )
+            rim_color = shade_rims(on_device.rims, frame, arriving, path.shade)
+            smooth = path.smooth(color, on_device, rim_color)
+        else:
+            found = find_silhouettes(
+                triangles.cpu().numpy(),
+                depth.detach().cpu().float().numpy(),
+                frame.geometry.faces.cpu().numpy(),
+                frame.geometry.face_instance.cpu().numpy(),
+                neighbours,
+                path.points(),
                 frame.view,
-                with_rims=not frame.layered,
+                self._buffers,
+                with_rims,
             )
-            rim_color = (
-                path.shade_rims(found.rims, arriving) if len(found.rims.pairs) > 0 else None
-            )
-            smooth = path.smooth(radiance.color.reshape(-1, 3), found, rim_color)
-            return replace(radiance, color=smooth.reshape(radiance.color.shape))
-        silhouettes = find_silhouettes(
-            triangles.cpu().numpy(),
-            radiance.depth.detach().cpu().float().reshape(-1).numpy(),
-            frame.geometry.faces.cpu().numpy(),
-            frame.geometry.face_instance.cpu().numpy(),
-            self._packer.neighbours(scene, frame.geometry),
-            path.points(),
-            frame.view,
-            self._buffers,
-            with_rims=not frame.layered,  # a rim's colour may be seen through others there
-        )
-        rims = silhouettes.rims
-        rim_color = path.shade_rims(rims, arriving) if len(rims.pairs) > 0 else None
-        smooth = path.smooth(radiance.color.reshape(-1, 3), silhouettes, rim_color)
+            rim_color = shade_rims(found.rims, frame, arriving, path.shade)
+            smooth = path.smooth(color, found, rim_color)
         return replace(radiance, color=smooth.reshape(radiance.color.shape))

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 
 from diffphyscam_ros.render.frame import Arriving, Frame
-from diffphyscam_ros.render.shading import CLOSED
+from diffphyscam_ros.render.shading import CLOSED, Shaded
 
 WIDTH = 128  # of the picture of rims, px
 ROWS = 16  # its height is a multiple of this: enough bands, and the same buffers for each frame
@@ -47,26 +48,22 @@ class Rims:
         return torch.where(forward, second, first), torch.where(forward, first, second)
 
 
-@dataclass(frozen=True)
-class RimPicture:
-    """What to shade.
+def shade_rims(
+    rims: Rims,
+    frame: Frame,
+    arriving: Arriving,
+    shade: Callable[[torch.Tensor, Frame, torch.Tensor], Shaded],
+) -> torch.Tensor | None:
+    """Return the colours (≥ R, 3) of rims, None where there are none.
 
-    :param frame: that of the picture but for its size, and with the light that arrives.
-    :param triangles: (N,) int32, those of the R rims and ``CLOSED`` from there on.
-    :param places: (N, 2) float32.
-    """
+    They are laid out as a picture. A rim is lit as its surface is at the pixel that sees it.
 
-    frame: Frame
-    triangles: torch.Tensor
-    places: torch.Tensor
-
-
-def rim_picture(rims: Rims, frame: Frame, arriving: Arriving) -> RimPicture:
-    """Lay out rims as a picture. A rim is lit as its surface is at the pixel that sees it.
-
-    :param arriving: of the picture.
+    :param arriving: the light in the picture of the frame.
+    :param shade: of a :class:`diffphyscam_ros.render.paths.Path`.
     """
     count, device = len(rims.pairs), frame.pinhole.device
+    if count == 0:
+        return None
     height = ROWS * -(-count // (ROWS * WIDTH))
     triangles = torch.full((height * WIDTH,), CLOSED, dtype=torch.int32, device=device)
     triangles[:count] = (rims.pairs[:, 2] // 3).to(device)
@@ -82,4 +79,4 @@ def rim_picture(rims: Rims, frame: Frame, arriving: Arriving) -> RimPicture:
         )
     )
     view = replace(frame.view, width=WIDTH, height=height)
-    return RimPicture(replace(lit, view=view), triangles, places)
+    return shade(triangles, replace(lit, view=view), places).radiance.color.reshape(-1, 3)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import qmc
+import torch
 
 from diffphyscam_ros.kernels.schedule import spread_order
 from diffphyscam_ros.kernels.shadow import find_shadows, KIND, SHADOWS
@@ -40,8 +40,8 @@ def _net() -> npt.NDArray[np.float64]:
     Sobol's sequence: all of them, and those of each set by themselves, are spread evenly.
     """
     count = STRIDE * STRIDE * DIRECTIONS
-    points = qmc.Sobol(2, scramble=False).random(count) + 0.5 / count
-    return np.asarray(points).reshape(STRIDE * STRIDE, DIRECTIONS, 2)
+    points = torch.quasirandom.SobolEngine(2).draw(count, dtype=torch.float64) + 0.5 / count
+    return points.numpy().reshape(STRIDE * STRIDE, DIRECTIONS, 2)
 
 
 def _cell_means(picture: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

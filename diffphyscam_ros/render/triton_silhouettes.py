@@ -23,9 +23,8 @@ def _worth_it(
     seen, far = triangles.reshape(view.height, view.width), depth.reshape(view.height, view.width)
     item = torch.where(seen >= 0, instances[seen.clamp_min(0).long()], -1)
     for axis, focal in ((0, view.fx), (1, view.fy)):
-        rest = (1 - axis) * 1, axis * 1  # columns and rows that the last pixels lack
-        first = slice(view.height - rest[1]), slice(view.width - rest[0])
-        second = slice(rest[1], None), slice(rest[0], None)
+        first = slice(view.height - axis), slice(view.width - 1 + axis)
+        second = slice(axis, None), slice(1 - axis, None)
         differ = seen[first] != seen[second]
         same = (item[first] == item[second]) & (seen[first] >= 0) & (seen[second] >= 0)
         # A step no deeper than two pixels are wide is no silhouette worth the search.

@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from diffphyscam_ros.kernels.clip import list_clipped
@@ -17,8 +16,7 @@ from diffphyscam_ros.kernels.triton_rasterize import (
     project,
     read_keys,
 )
-from diffphyscam_ros.render.geometry import Geometry
-from diffphyscam_ros.render.visibility import culled_signs, View
+from diffphyscam_ros.render.visibility import culled_signs, not_layered, Sight, View
 
 MEDIUM = 4096  # px of the box around a triangle; above it many programs share its tiles
 SHARES = 64  # programs for each triangle above that
@@ -52,15 +50,9 @@ class TritonVisibility:
         self._limits = self._keys
         self._looked: _Looked | None = None
 
-    def triangles(
-        self,
-        geometry: Geometry,
-        mesh_to_camera: torch.Tensor,
-        double_sided: npt.NDArray[np.bool_],
-        view: View,
-        layered: bool = False,
-    ) -> torch.Tensor:
+    def triangles(self, sight: Sight, layered: bool = False) -> torch.Tensor:
         """See :class:`diffphyscam_ros.render.visibility.LayeredVisibility`."""
+        geometry, view = sight.geometry, sight.view
         device, pixels = geometry.faces.device, view.width * view.height
         if self._keys.shape != (pixels,) or self._keys.device != device:
             self._keys = torch.zeros(pixels, dtype=torch.int64, device=device)
@@ -69,14 +61,16 @@ class TritonVisibility:
         looked = _Looked(
             geometry.faces.contiguous(),
             geometry.face_instance.contiguous(),
-            torch.from_numpy(culled_signs(mesh_to_camera, double_sided)).to(device, torch.int32),
+            torch.from_numpy(culled_signs(sight.mesh_to_camera, sight.double_sided)).to(
+                device, torch.int32
+            ),
             torch.empty(count, 3, dtype=torch.float32, device=device),
             torch.empty(count, 4, dtype=torch.int32, device=device),
             view,
         )
         if count > 0:
             lens = torch.from_numpy(np.append(view.pinhole(), view.near)).to(device)
-            matrices = mesh_to_camera[:, :3].contiguous().to(device)
+            matrices = sight.mesh_to_camera[:, :3].contiguous().to(device)
             project(
                 vertices,
                 geometry.vertex_instance,
@@ -93,20 +87,10 @@ class TritonVisibility:
             self._limits = kept = torch.empty_like(self._keys)
         return self._draw(looked, None, kept)
 
-    def triangles_behind(
-        self,
-        geometry: Geometry,
-        mesh_to_camera: torch.Tensor,
-        double_sided: npt.NDArray[np.bool_],
-        view: View,
-        through: torch.Tensor,
-    ) -> torch.Tensor:
-        """See :class:`diffphyscam_ros.render.visibility.LayeredVisibility`.
-
-        :raises RuntimeError: where the last look was not ``layered``.
-        """
+    def triangles_behind(self, through: torch.Tensor) -> torch.Tensor:
+        """See :class:`diffphyscam_ros.render.visibility.LayeredVisibility`."""
         if self._looked is None:
-            raise RuntimeError('the last look was not layered: nothing is known to be behind it')
+            raise not_layered()
         self._limits.masked_fill_(~through, 0)
         return self._draw(self._looked, self._limits, self._limits)
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numba
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from diffphyscam_ros.kernels.rasterize import merge_keys, project_vertices, rasterize
-from diffphyscam_ros.render.geometry import Geometry
+from diffphyscam_ros.render.geometry import Geometry, on_cpu
 
 MAX_WORKERS = 16  # each worker owns a buffer of 8 bytes for each pixel
 
@@ -34,57 +34,57 @@ class View:
         return np.array([self.fx, self.fy, self.cx, self.cy])
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What there is to see, and from where.
+
+    :param mesh_to_camera: (I, 4, 4) float64 on the CPU, without gradient.
+    :param double_sided: (I,); triangles of the others are not seen from behind.
+    """
+
+    geometry: Geometry
+    mesh_to_camera: torch.Tensor
+    double_sided: npt.NDArray[np.bool_]
+    view: View
+
+    def on_cpu(self) -> Sight:
+        """Return the same with the geometry on the CPU."""
+        return replace(self, geometry=on_cpu(self.geometry))
+
+
 class Visibility(Protocol):
     """What a backend must do."""
 
-    def triangles(
-        self,
-        geometry: Geometry,
-        mesh_to_camera: torch.Tensor,
-        double_sided: npt.NDArray[np.bool_],
-        view: View,
-    ) -> torch.Tensor:
+    def triangles(self, sight: Sight) -> torch.Tensor:
         """Return the triangle seen at each pixel, (H·W,) int32, −1 where there is none.
 
-        :param mesh_to_camera: (I, 4, 4) float64 on the CPU, without gradient.
-        :param double_sided: (I,); triangles of the others are not seen from behind.
         :returns: memory that the next call may write to again.
         """
 
 
 @runtime_checkable
-class LayeredVisibility(Visibility, Protocol):
+class LayeredVisibility(Protocol):
     """A backend that also knows what is behind."""
 
-    def triangles(
-        self,
-        geometry: Geometry,
-        mesh_to_camera: torch.Tensor,
-        double_sided: npt.NDArray[np.bool_],
-        view: View,
-        layered: bool = False,
-    ) -> torch.Tensor:
+    def triangles(self, sight: Sight, layered: bool = False) -> torch.Tensor:
         """See :class:`Visibility`.
 
         :param layered: remember what is seen, so that :meth:`triangles_behind` can follow.
         """
 
-    def triangles_behind(
-        self,
-        geometry: Geometry,
-        mesh_to_camera: torch.Tensor,
-        double_sided: npt.NDArray[np.bool_],
-        view: View,
-        through: torch.Tensor,
-    ) -> torch.Tensor:
-        """Return what is seen behind the triangles of the last call, which was ``layered``.
-
-        The arguments are that call's.
+    def triangles_behind(self, through: torch.Tensor) -> torch.Tensor:
+        """Return what is seen behind the triangles of the last call.
 
         :param through: (H·W,) bool, the pixels asked for.
         :returns: (H·W,) int32, −1 where there is nothing more, −2 at the other pixels; memory that
             the next call may write to again.
+        :raises RuntimeError: where the last look was not ``layered``.
         """
+
+
+def not_layered() -> RuntimeError:
+    """Return what :meth:`LayeredVisibility.triangles_behind` raises."""
+    return RuntimeError('the last look was not layered: nothing is known to be behind it')
 
 
 def culled_signs(
@@ -112,18 +112,13 @@ class CpuVisibility:
         self._projected = np.zeros((0, 4), np.int32)
         self._triangles = np.zeros(0, np.int32)
         self._camera = np.zeros((0, 3), np.float32)
-        self._limits = np.zeros(0, np.int64)
+        self._limits: npt.NDArray[np.int64] | None = None
+        self._sight: Sight | None = None
         self.camera = self._camera
 
-    def triangles(
-        self,
-        geometry: Geometry,
-        mesh_to_camera: torch.Tensor,
-        double_sided: npt.NDArray[np.bool_],
-        view: View,
-        layered: bool = False,
-    ) -> torch.Tensor:
+    def triangles(self, sight: Sight, layered: bool = False) -> torch.Tensor:
         """See :class:`LayeredVisibility`."""
+        geometry, view = sight.geometry, sight.view
         vertices = geometry.vertices.detach().to(torch.float32).numpy()
         count, pixels = len(vertices), view.width * view.height
         if len(self._projected) < count:
@@ -134,47 +129,38 @@ class CpuVisibility:
         if self._keys.shape != (workers, pixels):
             self._keys = np.zeros((workers, pixels), np.int64)
 
-        pinhole = view.pinhole()
-        matrices = np.ascontiguousarray(mesh_to_camera[:, :3, :].numpy())
         project_vertices(
             vertices,
             geometry.vertex_blocks,
-            matrices,
-            pinhole,
+            np.ascontiguousarray(sight.mesh_to_camera[:, :3, :].numpy()),
+            view.pinhole(),
             view.width,
             view.height,
             view.near,
             self.camera,
             self._projected[:count],
         )
-        self._limits = np.full(pixels, np.iinfo(np.int64).max) if layered else self._limits
-        signs = culled_signs(mesh_to_camera, double_sided)
-        return self._draw(geometry, matrices, signs, view, None, self._limits if layered else None)
+        self._sight = sight
+        self._limits = np.full(pixels, np.iinfo(np.int64).max) if layered else None
+        return self._draw(sight, None, self._limits)
 
-    def triangles_behind(
-        self,
-        geometry: Geometry,
-        mesh_to_camera: torch.Tensor,
-        double_sided: npt.NDArray[np.bool_],
-        view: View,
-        through: torch.Tensor,
-    ) -> torch.Tensor:
+    def triangles_behind(self, through: torch.Tensor) -> torch.Tensor:
         """See :class:`LayeredVisibility`."""
+        if self._limits is None or self._sight is None:
+            raise not_layered()
         self._limits[~through.numpy()] = 0
-        matrices = np.ascontiguousarray(mesh_to_camera[:, :3, :].numpy())
-        signs = culled_signs(mesh_to_camera, double_sided)
-        return self._draw(geometry, matrices, signs, view, self._limits, self._limits)
+        return self._draw(self._sight, self._limits, self._limits)
 
     def _draw(
         self,
-        geometry: Geometry,
-        matrices: npt.NDArray[np.float64],
-        signs: npt.NDArray[np.int64],
-        view: View,
+        sight: Sight,
         limits: npt.NDArray[np.int64] | None,
         seen: npt.NDArray[np.int64] | None,
     ) -> torch.Tensor:
         """Enter all projected triangles below the limits; write the keys seen to ``seen``."""
+        geometry, view = sight.geometry, sight.view
+        matrices = np.ascontiguousarray(sight.mesh_to_camera[:, :3, :].numpy())
+        signs = culled_signs(sight.mesh_to_camera, sight.double_sided)
         rasterize(
             geometry.faces.numpy(),
             geometry.face_blocks,

@@ -255,3 +255,17 @@ def test_bad_coefficients_are_refused(model: str, k: tuple[float, ...], message:
     view = Intrinsics(4, 4, 4.0, 4.0, 1.5, 1.5)
     with pytest.raises(ValueError, match=message):
         distort(torch.ones(4, 4, 3), None, view, view, model, k)
+
+
+def test_finer_pixels_lie_evenly_in_each_pixel() -> None:
+    coarse = Intrinsics(7, 5, 11.0, 12.0, 2.9, 2.2)
+    fine = coarse.finer(3)
+    assert (fine.width, fine.height) == (21, 15)
+    across = ((torch.arange(21.0) - fine.cx) / fine.fx).reshape(7, 3)
+    down = ((torch.arange(15.0) - fine.cy) / fine.fy).reshape(5, 3)
+    torch.testing.assert_close(across.mean(1), (torch.arange(7.0) - coarse.cx) / coarse.fx)
+    torch.testing.assert_close(down.mean(1), (torch.arange(5.0) - coarse.cy) / coarse.fy)
+    torch.testing.assert_close(across.diff(dim=1), torch.full((7, 2), 1.0 / (3.0 * coarse.fx)))
+    assert coarse.finer(1) == coarse
+    with pytest.raises(ValueError, match='at least 1'):
+        coarse.finer(0)

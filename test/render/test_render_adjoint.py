@@ -123,15 +123,13 @@ def test_gradients_where_light_is_shadowed(full_scene: Scene) -> None:
         light = replace(frame.illumination, light_visibility=shadows, sky_visibility=sky)
         frame = replace(frame, illumination=light)
         eye, parts = CpuVisibility(), Renderer('cpu')
-        triangles = eye.triangles(
-            frame.geometry, frame.mesh_to_camera.detach(), frame.double_sided, frame.view
-        )
+        triangles = eye.triangles(frame.sight)
         path = (
             TorchPath(frame, CPU)
             if reference
             else GradientPath(frame, eye.camera, parts._buffers, parts._tables)
         )
-        total = loss(path.shade(triangles).radiance)
+        total = loss(path.shade(triangles, frame).radiance)
         by_leaf = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
         found.append(dict(zip(leaves, by_leaf, strict=True)))
     check_equal(*found)

@@ -29,9 +29,8 @@ START = torch.tensor([-0.12, 0.03, 1.7, 0.4, 2.9, 1.0])
 
 def pinhole(count: int) -> Intrinsics:
     """Return a pinhole with count² points in each pixel."""
-    shift, focal = (count - 1) / 2, FOCAL * count
-    cx, cy = (WIDTH - 1) / 2 * count + shift, (HEIGHT - 1) / 2 * count + shift
-    return Intrinsics(WIDTH * count, HEIGHT * count, focal, focal, cx, cy)
+    middle = (WIDTH - 1) / 2, (HEIGHT - 1) / 2
+    return Intrinsics(WIDTH, HEIGHT, FOCAL, FOCAL, *middle).finer(count)
 
 
 def pose(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor, a: torch.Tensor, b: torch.Tensor):

@@ -32,9 +32,7 @@ def moved(x: float, y: float, z: float, turn: float = 0.3) -> torch.Tensor:
 
 def many_points(scene: Scene, count: int = 16) -> torch.Tensor:
     """Return the mean over count² points in each pixel."""
-    shift = (count - 1) / 2
-    fine = Intrinsics(WIDTH * count, HEIGHT * count, 60.0 * count, 60.0 * count,
-                      31.5 * count + shift, 23.5 * count + shift)  # fmt: skip
+    fine = Intrinsics(WIDTH, HEIGHT, 60.0, 60.0, 31.5, 23.5).finer(count)
     color = Renderer('cpu')(scene, fine, FRONT).color
     return color.reshape(HEIGHT, count, WIDTH, count, 3).mean(dim=(1, 3))
 

@@ -75,9 +75,7 @@ def test_kernel_equals_torch_with_every_feature(full_scene: Scene) -> None:
 def test_kernel_equals_torch_with_shares_of_light(full_scene: Scene) -> None:
     frame = FramePacker(torch.device('cpu')).frame(full_scene, PINHOLE, torch.eye(4), 1e-3)
     visibility = CpuVisibility()
-    triangles = visibility.triangles(
-        frame.geometry, frame.mesh_to_camera, frame.double_sided, frame.view
-    )
+    triangles = visibility.triangles(frame.sight)
     generator = torch.Generator().manual_seed(4)
     pixels = PINHOLE.width * PINHOLE.height
     shares = torch.randint(0, 256, (4, pixels), generator=generator).to(torch.uint8)

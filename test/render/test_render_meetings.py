@@ -18,9 +18,7 @@ SHAPES = {'ball': sphere(0.5, 48, 24), 'fine ball': sphere(0.5, 256, 128), 'box'
 
 
 def pinhole(count: int) -> Intrinsics:
-    shift = (count - 1) / 2
-    return Intrinsics(WIDTH * count, HEIGHT * count, 180.0 * count, 180.0 * count,
-                      95.1 * count + shift, 72.3 * count + shift)  # fmt: skip
+    return Intrinsics(WIDTH, HEIGHT, 180.0, 180.0, 95.1, 72.3).finer(count)
 
 
 def at(place: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:

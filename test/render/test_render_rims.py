@@ -34,9 +34,7 @@ def total(color: torch.Tensor) -> torch.Tensor:
 
 
 def fine_total(scene: Scene) -> float:
-    coarse, shift = Intrinsics.from_fov(WIDTH, HEIGHT, 0.5), (FINE - 1) / 2
-    pinhole = Intrinsics(WIDTH * FINE, HEIGHT * FINE, coarse.fx * FINE, coarse.fy * FINE,
-                         coarse.cx * FINE + shift, coarse.cy * FINE + shift)  # fmt: skip
+    pinhole = Intrinsics.from_fov(WIDTH, HEIGHT, 0.5).finer(FINE)
     color = Renderer('cpu')(scene, pinhole, POSE).color
     return float(total(color.reshape(HEIGHT, FINE, WIDTH, FINE, 3).mean(dim=(1, 3))))
 

@@ -149,13 +149,7 @@ def brute_force(scene: Scene) -> np.ndarray:
     a, b, c = np.concatenate(corners).transpose(1, 0, 2)
     cross = np.cross(b - a, c - a)
     unit = cross / np.linalg.norm(cross, axis=1, keepdims=True)
-    seen = (
-        renderer._cpu_visibility.triangles(
-            frame.geometry, frame.mesh_to_camera, frame.double_sided, frame.view
-        )
-        .numpy()
-        .reshape(72, 96)
-    )
+    seen = renderer._cpu_visibility.triangles(frame.sight).numpy().reshape(72, 96)
     points, normals = np.zeros((72, 96, 3)), np.zeros((72, 96, 3))
     sums = np.zeros((2, 72, 96))
     for row, column in zip(*np.nonzero(seen >= 0), strict=True):

@@ -45,9 +45,7 @@ def test_slanted_boards_are_as_sharp_as_supersampled(
     degrees: float, least: float, reference: bool
 ) -> None:
     scene, pose = glowing(board()), pose_at(degrees)
-    fine = Intrinsics(PINHOLE.width * POINTS, PINHOLE.height * POINTS, PINHOLE.fx * POINTS,
-                      PINHOLE.fy * POINTS, (PINHOLE.cx + 0.5) * POINTS - 0.5,
-                      (PINHOLE.cy + 0.5) * POINTS - 0.5)  # fmt: skip
+    fine = PINHOLE.finer(POINTS)
     truth = Renderer('cpu')(scene, fine, pose)
     shape = (PINHOLE.height, POINTS, PINHOLE.width, POINTS)
     whole = (truth.instance.reshape(shape) == 1).all(3).all(1)

@@ -10,7 +10,7 @@ import torch
 
 from diffphyscam_ros.render import Intrinsics, Renderer
 from diffphyscam_ros.render.geometry import pack_geometry
-from diffphyscam_ros.render.visibility import CpuVisibility, View
+from diffphyscam_ros.render.visibility import CpuVisibility, Sight, View
 from diffphyscam_ros.scene import box, Instance, Material, Mesh, plane, Scene, sphere
 
 FRONT = torch.eye(4)  # a camera at the origin that faces world +z, x right, y down
@@ -84,7 +84,9 @@ def test_shared_edges_leave_no_crack_and_are_never_drawn_twice(seed: int) -> Non
     for face in faces:
         mesh = Mesh(torch.from_numpy(vertices), torch.from_numpy(face[None]))
         geometry = pack_geometry(one(mesh).instances, torch.device('cpu'), torch.float32)
-        ids = visibility.triangles(geometry, torch.eye(4).double()[None], np.array([True]), view)
+        ids = visibility.triangles(
+            Sight(geometry, torch.eye(4).double()[None], np.array([True]), view)
+        )
         hits += ids.numpy() >= 0
     assert (hits == 1).all(), np.unique(hits)
 

@@ -48,9 +48,9 @@ def assert_equal(scene: Scene) -> tuple[int, int]:
     frame = packer.frame(scene, pinhole, FRONT, 1e-3)
     host = on_cpu(frame.geometry)
     visibility = CpuVisibility()
-    triangles = visibility.triangles(host, frame.mesh_to_camera, frame.double_sided, frame.view)
+    triangles = visibility.triangles(frame.sight.on_cpu())
     path = TorchPath(frame, DEVICE)
-    depth = path.shade(triangles.to(DEVICE)).radiance.depth.reshape(-1)
+    depth = path.shade(triangles.to(DEVICE), frame).radiance.depth.reshape(-1)
     neighbours = packer.neighbours(scene, frame.geometry)
     wanted = find_silhouettes(
         triangles.numpy(),

@@ -18,7 +18,6 @@ import torch
 
 from diffphyscam_ros.render import Intrinsics
 from diffphyscam_ros.render.frame import FramePacker
-from diffphyscam_ros.render.geometry import on_cpu
 from diffphyscam_ros.render.visibility import CpuVisibility
 from diffphyscam_ros.scene import Instance, Material, Mesh, Scene
 
@@ -35,17 +34,15 @@ def assert_equal(
 ) -> list[int]:
     """Hold both together, layer by layer; return how many pixels each layer has."""
     frame = FramePacker(DEVICE).frame(scene, pinhole, torch.eye(4), near)
-    geometry, others = frame.geometry, (frame.mesh_to_camera, frame.double_sided, frame.view)
     cpu, own = CpuVisibility(), TritonVisibility()
-    host = on_cpu(geometry)
-    wanted = cpu.triangles(host, *others, layered=layers > 1)
-    given = own.triangles(geometry, *others, layered=layers > 1).cpu()
+    wanted = cpu.triangles(frame.sight.on_cpu(), layered=layers > 1)
+    given = own.triangles(frame.sight, layered=layers > 1).cpu()
     seen = []
     through = torch.rand(len(wanted), generator=torch.Generator().manual_seed(1)) < 0.8
     for layer in range(layers):
         if layer > 0:
-            wanted = cpu.triangles_behind(host, *others, through)
-            given = own.triangles_behind(geometry, *others, through.to(DEVICE)).cpu()
+            wanted = cpu.triangles_behind(through)
+            given = own.triangles_behind(through.to(DEVICE)).cpu()
         assert torch.equal(given, wanted)
         seen.append(int((wanted >= 0).sum()))
     return seen
@@ -124,22 +121,21 @@ def test_vertices_that_break_on_their_way_are_left_out() -> None:
     )
     frame.geometry.vertices[::9] = float('nan')
     frame.geometry.vertices[4::9] = float('inf')
-    others = frame.mesh_to_camera, frame.double_sided, frame.view
-    wanted = CpuVisibility().triangles(on_cpu(frame.geometry), *others)
-    given = TritonVisibility().triangles(frame.geometry, *others).cpu()
+    wanted = CpuVisibility().triangles(frame.sight.on_cpu())
+    given = TritonVisibility().triangles(frame.sight).cpu()
     assert torch.equal(given, wanted) and bool((wanted >= 0).any())
 
 
-def test_peeling_wants_a_layered_look_first() -> None:
-    frame = FramePacker(DEVICE).frame(Scene(), PINHOLE, torch.eye(4), 1e-3)
+@pytest.mark.parametrize('backend', [CpuVisibility, TritonVisibility])
+def test_peeling_wants_a_layered_look_first(backend: type) -> None:
+    through, visibility = torch.ones(61 * 43, dtype=torch.bool), backend()
     with pytest.raises(RuntimeError, match='not layered'):
-        TritonVisibility().triangles_behind(
-            frame.geometry,
-            frame.mesh_to_camera,
-            frame.double_sided,
-            frame.view,
-            torch.ones(61 * 43, dtype=torch.bool, device=DEVICE),
-        )
+        visibility.triangles_behind(through)
+    visibility.triangles(
+        FramePacker(DEVICE).frame(Scene(), PINHOLE, torch.eye(4), 1e-3).sight.on_cpu()
+    )
+    with pytest.raises(RuntimeError, match='not layered'):
+        visibility.triangles_behind(through)
 
 
 def test_kernels_compile_for_gpus_without_contraction(tmp_path: Path) -> None:
