@@ -36,7 +36,7 @@ def test_it_is_the_blurred_drawing(text: str, box: float) -> None:
     points = target.object_points()[:, :2]
     where = random.uniform(points.min(axis=0) - 0.008, points.max(axis=0) + 0.008, (3000, 2))
     pixels = (np.column_stack([where, np.ones(len(where))]) @ place.T)[:, :2].astype(np.float32)
-    expected = cv2.remap(blurred, pixels, None, cv2.INTER_LINEAR)[:, 0]
+    expected = cv2.remap(blurred, pixels[:, None], None, cv2.INTER_LINEAR)[:, 0]
     spread = torch.full((len(where), 2), sigma * 1e-3, dtype=torch.float64)
     half = torch.full_like(spread, max(box, 1e-3) * 1e-3)
     paper = BoardPattern(target).paper(
