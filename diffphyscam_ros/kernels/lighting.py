@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from diffphyscam_ros.kernels.arithmetic import HALF, INVERSE_PI, ONE, TWO, ZERO
+from diffphyscam_ros.kernels.arithmetic import clamp, HALF, INVERSE_PI, ONE, TWO, ZERO
+from diffphyscam_ros.kernels.rows import mix_fours
 from diffphyscam_ros.kernels.runtime import kernel
 from diffphyscam_ros.kernels.sampling import four_pixels
 from diffphyscam_ros.kernels.scratch import (
@@ -30,6 +31,7 @@ from diffphyscam_ros.kernels.scratch import (
     NORMAL_X,
     NORMAL_Y,
     NORMAL_Z,
+    OFFSET,
     OUT_B,
     OUT_G,
     OUT_R,
@@ -41,6 +43,7 @@ from diffphyscam_ros.kernels.scratch import (
     RAY_Y,
     ROUGHNESS,
     SEEN,
+    SHARE,
     SHARE_A,
     SHARE_B,
     SPECULAR_B,
@@ -233,16 +236,20 @@ def weigh_reflection(s, n, count, table):
     :param table: (n, n, 4) float32, ``environment_table`` of ``render/reflectance.py``; its
         numbers are in the order of the fields.
     """
-    place_in_table(s, n, np.int32(table.shape[0]))
-    for number in range(4):
-        field = np.uint32(SPLIT_SCALE + number * BLOCK)
-        for i in range(count):
-            j, k = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
-            upper, lower = table[j, k, number], table[j + 1, k, number]
-            db = s[SHARE_B + i]
-            upper += db * (table[j, k + 1, number] - upper)
-            lower += db * (table[j + 1, k + 1, number] - lower)
-            s[field + np.uint32(i)] = upper + s[SHARE_A + i] * (lower - upper)
+    side = np.uint32(table.shape[0])
+    place_in_table(s, n, np.int32(side))
+    for i in range(count):
+        upper = np.uint32(np.uint32(n[PLACE_A + i]) * side + np.uint32(n[PLACE_B + i]))
+        lower = np.uint32(upper + side)
+        da, db = s[SHARE_A + i], s[SHARE_B + i]
+        both = da * db
+        scale, bias, lean, position = mix_fours(
+            table,
+            (upper, np.uint32(upper + 1), lower, np.uint32(lower + 1)),
+            (ONE - da - db + both, db - both, da - both, both),
+        )
+        s[SPLIT_SCALE + i], s[SPLIT_BIAS + i] = scale, bias
+        s[LEAN + i], s[POSITION + i] = lean, position
     for i in range(BLOCK):
         scale, bias, metal = s[SPLIT_SCALE + i], s[SPLIT_BIAS + i], s[METALLIC + i]
         s[SPECULAR_R + i] = (DIELECTRIC + (s[BASE_R + i] - DIELECTRIC) * metal) * scale + bias
@@ -278,13 +285,16 @@ def add_mirrored_environment(s, n, count, glossy, size, levels, intensity):
 
     :param glossy: (L·h·w, 3) float32; ``size``: h·w.
     """
-    last = np.float32(levels - 1)
-    for i in range(count):
+    last, top, pixels = np.float32(levels - 1), np.int32(levels - 2), np.int32(size)
+    for i in range(BLOCK):
         position = min(max(s[POSITION + i], ZERO), ONE) * last
-        level = min(max(np.int32(position), 0), levels - 2)
-        share = position - np.float32(level)
-        red, green, blue = four_pixels(s, n, i, glossy, level * size)
-        r, g, b = four_pixels(s, n, i, glossy, (level + 1) * size)
+        level = clamp(np.int32(position), 0, top)
+        s[SHARE + i] = position - np.float32(level)
+        n[OFFSET + i] = np.int32(level * pixels)
+    for i in range(count):
+        share, first = s[SHARE + i], n[OFFSET + i]
+        red, green, blue = four_pixels(s, n, i, glossy, first)
+        r, g, b = four_pixels(s, n, i, glossy, first + pixels)
         s[OUT_R + i] += intensity * s[SPECULAR_R + i] * (red + share * (r - red))
         s[OUT_G + i] += intensity * s[SPECULAR_G + i] * (green + share * (g - green))
         s[OUT_B + i] += intensity * s[SPECULAR_B + i] * (blue + share * (b - blue))

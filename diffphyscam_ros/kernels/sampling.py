@@ -27,6 +27,7 @@ from diffphyscam_ros.kernels.arithmetic import (
     TWO,
     ZERO,
 )
+from diffphyscam_ros.kernels.rows import mix_fours, mix_threes
 from diffphyscam_ros.kernels.runtime import kernel
 from diffphyscam_ros.kernels.scratch import (
     AIM_X,
@@ -34,6 +35,15 @@ from diffphyscam_ros.kernels.scratch import (
     AIM_Z,
     BLOCK,
     HEIGHT,
+    ITEM,
+    LANE,
+    LANE_SHARE,
+    LANE_STEP_U,
+    LANE_STEP_V,
+    LANE_STRETCH,
+    LANE_TAP,
+    LANE_U,
+    LANE_V,
     LAST_LEVEL,
     LEVEL,
     OFFSET,
@@ -41,6 +51,7 @@ from diffphyscam_ros.kernels.scratch import (
     PLACE_B,
     PLACE_C,
     PLACE_D,
+    RUN,
     SHARE,
     SHARE_A,
     SHARE_B,
@@ -65,6 +76,7 @@ from diffphyscam_ros.kernels.scratch import (
 FAR = np.float32(1e6)  # texels from a pixel to the next; more would overflow when squared
 MOST_STRETCH = 8  # as in ``render/textures.py``; half of it is the most taps on either side
 SLACK = 1.7
+AT_ONCE = 16  # lanes; divides the block
 
 
 @kernel(fastmath=True, inline=True)
@@ -170,17 +182,30 @@ def place_texels(s, n):
         place_texel(s, n, i, ZERO)
 
 
+@kernel(fastmath=True, inline=True)
+def _corners(n, i):
+    """Return the numbers of the four texels at PLACE."""
+    return (
+        np.uint32(n[PLACE_A + i]),
+        np.uint32(n[PLACE_B + i]),
+        np.uint32(n[PLACE_C + i]),
+        np.uint32(n[PLACE_D + i]),
+    )
+
+
+@kernel(fastmath=True, inline=True)
+def _shares(s, i):
+    """Return the weights of the four texels at PLACE."""
+    return s[SHARE_A + i], s[SHARE_B + i], s[SHARE_C + i], s[SHARE_D + i]
+
+
 @kernel(fastmath=True)
 def _fetch_texels(s, n, count, atlas):
     """Fill TEXEL with the weighted mean of four texels."""
     for i in range(count):
-        a, b = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
-        c, d = np.uint32(n[PLACE_C + i]), np.uint32(n[PLACE_D + i])
-        wa, wb, wc, wd = s[SHARE_A + i], s[SHARE_B + i], s[SHARE_C + i], s[SHARE_D + i]
-        s[TEXEL_R + i] = wa * atlas[a, 0] + wb * atlas[b, 0] + wc * atlas[c, 0] + wd * atlas[d, 0]
-        s[TEXEL_G + i] = wa * atlas[a, 1] + wb * atlas[b, 1] + wc * atlas[c, 1] + wd * atlas[d, 1]
-        s[TEXEL_B + i] = wa * atlas[a, 2] + wb * atlas[b, 2] + wc * atlas[c, 2] + wd * atlas[d, 2]
-        s[TEXEL_A + i] = wa * atlas[a, 3] + wb * atlas[b, 3] + wc * atlas[c, 3] + wd * atlas[d, 3]
+        red, green, blue, alpha = mix_fours(atlas, _corners(n, i), _shares(s, i))
+        s[TEXEL_R + i], s[TEXEL_G + i] = red, green
+        s[TEXEL_B + i], s[TEXEL_A + i] = blue, alpha
 
 
 @kernel(fastmath=True)
@@ -190,13 +215,7 @@ def _mix_texels(s, n, count, atlas):
         share = s[SHARE + i]
         if share == ZERO:
             continue
-        a, b = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
-        c, d = np.uint32(n[PLACE_C + i]), np.uint32(n[PLACE_D + i])
-        wa, wb, wc, wd = s[SHARE_A + i], s[SHARE_B + i], s[SHARE_C + i], s[SHARE_D + i]
-        red = wa * atlas[a, 0] + wb * atlas[b, 0] + wc * atlas[c, 0] + wd * atlas[d, 0]
-        green = wa * atlas[a, 1] + wb * atlas[b, 1] + wc * atlas[c, 1] + wd * atlas[d, 1]
-        blue = wa * atlas[a, 2] + wb * atlas[b, 2] + wc * atlas[c, 2] + wd * atlas[d, 2]
-        alpha = wa * atlas[a, 3] + wb * atlas[b, 3] + wc * atlas[c, 3] + wd * atlas[d, 3]
+        red, green, blue, alpha = mix_fours(atlas, _corners(n, i), _shares(s, i))
         s[TEXEL_R + i] += share * (red - s[TEXEL_R + i])
         s[TEXEL_G + i] += share * (green - s[TEXEL_G + i])
         s[TEXEL_B + i] += share * (blue - s[TEXEL_B + i])
@@ -204,85 +223,140 @@ def _mix_texels(s, n, count, atlas):
 
 
 @kernel(fastmath=True)
-def _add_taps(s, n, count, flags, column, items, atlas, levels):
-    """Mix TEXEL, the middle of each row of taps, with the others; most rows have none."""
+def list_stretched(s, n, count):
+    """List the pixels whose row has more than one tap in LANE; return their number and reach.
+
+    Also fills LANE_U, LANE_V, LANE_STEP_U, LANE_STEP_V and LANE_STRETCH.
+    """
+    lanes = 0
+    farthest = np.int32(0)
     for i in range(count):
         stretch = s[STRETCH + i]
-        reach = reach_of(stretch)
-        if reach == 0:
-            continue
-        middle = ONE / stretch
-        red, green = middle * s[TEXEL_R + i], middle * s[TEXEL_G + i]
-        blue, alpha = middle * s[TEXEL_B + i], middle * s[TEXEL_A + i]
-        texture = np.uint32(max(flags[np.uint32(n[items + i]), column], 0))
-        u, v, step_u, step_v = s[U + i], s[V + i], s[STEP_U + i], s[STEP_V + i]
-        for step in range(2):
-            share = s[SHARE + i] if step == 1 else ONE - s[SHARE + i]
-            if share == ZERO:
-                continue
-            level = np.uint32(min(n[LEVEL + i] + step, n[LAST_LEVEL + i]))
-            offset = levels[texture, level, 0]
-            width, height = levels[texture, level, 1], levels[texture, level, 2]
-            for number in range(-reach, reach + 1):
-                if number == 0:
-                    continue
-                tap = np.float32(number)
-                weight = share * share_of_tap(stretch, tap)
-                a, b, c, d, wa, wb, wc, wd = four_texels(
-                    u + tap * step_u, v + tap * step_v, offset, width, height
-                )
-                p, q, r, t = weight * wa, weight * wb, weight * wc, weight * wd
-                red += p * atlas[a, 0] + q * atlas[b, 0] + r * atlas[c, 0] + t * atlas[d, 0]
-                green += p * atlas[a, 1] + q * atlas[b, 1] + r * atlas[c, 1] + t * atlas[d, 1]
-                blue += p * atlas[a, 2] + q * atlas[b, 2] + r * atlas[c, 2] + t * atlas[d, 2]
-                alpha += p * atlas[a, 3] + q * atlas[b, 3] + r * atlas[c, 3] + t * atlas[d, 3]
-        s[TEXEL_R + i], s[TEXEL_G + i] = red, green
-        s[TEXEL_B + i], s[TEXEL_A + i] = blue, alpha
+        if stretch > ONE:
+            reach = reach_of(stretch)
+            n[LANE + lanes] = i
+            s[LANE_U + lanes], s[LANE_V + lanes] = s[U + i], s[V + i]
+            s[LANE_STEP_U + lanes], s[LANE_STEP_V + lanes] = s[STEP_U + i], s[STEP_V + i]
+            s[LANE_STRETCH + lanes] = stretch
+            farthest = max(farthest, reach)
+            lanes += 1
+    return lanes, farthest
 
 
 @kernel(fastmath=True)
-def open_levels(s, n, count, flags, column, items, levels, step):
-    """Fill OFFSET, WIDTH and HEIGHT of one of two levels; return whether a second is used."""
-    mixed = False
-    for i in range(count):
-        texture = np.uint32(max(flags[np.uint32(n[items + i]), column], 0))
+def open_lanes(s, n, lanes, flags, column, levels, step):
+    """Fill OFFSET, WIDTH, HEIGHT and LANE_SHARE of one of two levels, by lane."""
+    for lane in range(lanes):
+        i = np.uint32(n[LANE + lane])
+        texture = np.uint32(max(flags[np.uint32(n[ITEM + i]), column], 0))
         level = np.uint32(min(n[LEVEL + i] + step, n[LAST_LEVEL + i]))
-        n[OFFSET + i] = levels[texture, level, 0]
-        n[WIDTH + i] = levels[texture, level, 1]
-        n[HEIGHT + i] = levels[texture, level, 2]
-        mixed = mixed or s[SHARE + i] > ZERO
-    return mixed
+        n[OFFSET + lane] = levels[texture, level, 0]
+        n[WIDTH + lane] = levels[texture, level, 1]
+        n[HEIGHT + lane] = levels[texture, level, 2]
+        s[LANE_SHARE + lane] = s[SHARE + i] if step == 1 else ONE - s[SHARE + i]
 
 
 @kernel(fastmath=True)
-def find_textures(s, n, count, flags, column, items, levels, counts):
+def place_lanes(s, n, lanes, tap):
+    """Fill PLACE, LANE_TAP and four SHAREs of it for one tap of all lanes."""
+    # Whole vectors, the last one with lanes that nobody asks for.
+    for first in range(np.uint32(0), np.uint32(lanes), np.uint32(AT_ONCE)):
+        for lane in range(AT_ONCE):
+            j = np.uint32(first + np.uint32(lane))
+            a, b, c, d, wa, wb, wc, wd = four_texels(
+                s[LANE_U + j] + tap * s[LANE_STEP_U + j],
+                s[LANE_V + j] + tap * s[LANE_STEP_V + j],
+                n[OFFSET + j],
+                n[WIDTH + j],
+                n[HEIGHT + j],
+            )
+            share = s[LANE_SHARE + j] * share_of_tap(s[LANE_STRETCH + j], tap)
+            n[PLACE_A + j], n[PLACE_B + j] = np.int32(a), np.int32(b)
+            n[PLACE_C + j], n[PLACE_D + j] = np.int32(c), np.int32(d)
+            s[LANE_TAP + j] = share
+            s[SHARE_A + j], s[SHARE_B + j] = share * wa, share * wb
+            s[SHARE_C + j], s[SHARE_D + j] = share * wc, share * wd
+
+
+@kernel(fastmath=True)
+def _add_taps(s, n, count, flags, column, atlas, levels):
+    """Mix TEXEL, the middle of each row of taps, with the others; most rows have none."""
+    lanes, farthest = list_stretched(s, n, count)
+    for lane in range(lanes):
+        i, middle = np.uint32(n[LANE + lane]), ONE / s[LANE_STRETCH + lane]
+        s[TEXEL_R + i] *= middle
+        s[TEXEL_G + i] *= middle
+        s[TEXEL_B + i] *= middle
+        s[TEXEL_A + i] *= middle
+    for step in range(2):
+        open_lanes(s, n, lanes, flags, column, levels, step)
+        for number in range(-farthest, farthest + 1):
+            if number == 0:
+                continue
+            tap = np.float32(number)
+            place_lanes(s, n, lanes, tap)
+            for lane in range(lanes):
+                i = np.uint32(n[LANE + lane])
+                red, green, blue, alpha = mix_fours(atlas, _corners(n, lane), _shares(s, lane))
+                s[TEXEL_R + i] += red
+                s[TEXEL_G + i] += green
+                s[TEXEL_B + i] += blue
+                s[TEXEL_A + i] += alpha
+
+
+@kernel(fastmath=True)
+def open_levels(s, n, count, runs, flags, column, levels, step):
+    """Fill OFFSET, WIDTH and HEIGHT of one of two levels; return whether a second is used."""
+    start = np.uint32(0)
+    for run in range(runs):
+        end = np.uint32(n[RUN + run])
+        texture = np.uint32(max(flags[np.uint32(n[ITEM + start]), column], 0))
+        for number in range(start, end):
+            i = np.uint32(number)
+            level = np.uint32(min(n[LEVEL + i] + step, n[LAST_LEVEL + i]))
+            n[OFFSET + i] = levels[texture, level, 0]
+            n[WIDTH + i] = levels[texture, level, 1]
+            n[HEIGHT + i] = levels[texture, level, 2]
+        start = end
+    most = ZERO
+    for i in range(count):
+        most = max(most, s[SHARE + i])
+    return most > ZERO
+
+
+@kernel(fastmath=True)
+def find_textures(s, n, count, runs, flags, column, levels, counts):
     """Choose the levels and taps of each pixel's texture; return whether there are several."""
-    for i in range(count):
-        texture = np.uint32(max(flags[np.uint32(n[items + i]), column], 0))
-        n[WIDTH + i] = levels[texture, 0, 1]
-        n[HEIGHT + i] = levels[texture, 0, 2]
-        n[LAST_LEVEL + i] = counts[texture] - 1
+    start = np.uint32(0)
+    for run in range(runs):
+        end = np.uint32(n[RUN + run])
+        texture = np.uint32(max(flags[np.uint32(n[ITEM + start]), column], 0))
+        width, height, last = levels[texture, 0, 1], levels[texture, 0, 2], counts[texture] - 1
+        for number in range(start, end):
+            i = np.uint32(number)
+            n[WIDTH + i], n[HEIGHT + i], n[LAST_LEVEL + i] = width, height, last
+        start = end
     choose_levels(s, n)
-    stretched = False
+    most = ONE
     for i in range(count):
-        stretched = stretched or s[STRETCH + i] > ONE
-    return stretched
+        most = max(most, s[STRETCH + i])
+    return most > ONE
 
 
 @kernel(fastmath=True)
-def sample_textures(s, n, count, flags, column, items, atlas, levels, counts):
+def sample_textures(s, n, count, runs, flags, column, atlas, levels, counts):
     """Fill TEXEL with the filtered colour of each pixel's texture.
 
     Reads U, V and their changes. Pixels without a texture in this column get any colour.
 
+    :param runs: number of runs, see ``surface.locate``.
     :param flags: (I, 8) int32, its ``column`` holding the texture's number.
-    :param items: offset of the field with the pixel's instance.
     :param levels: (T, L, 3) int32: offset, width, height of each level, the finest first.
     :param counts: (T,) int32, levels in use.
     """
-    stretched = find_textures(s, n, count, flags, column, items, levels, counts)
+    stretched = find_textures(s, n, count, runs, flags, column, levels, counts)
     for step in range(2):
-        mixed = open_levels(s, n, count, flags, column, items, levels, step)
+        mixed = open_levels(s, n, count, runs, flags, column, levels, step)
         if step == 1 and not mixed:
             break
         place_texels(s, n)
@@ -291,7 +365,7 @@ def sample_textures(s, n, count, flags, column, items, atlas, levels, counts):
         else:
             _mix_texels(s, n, count, atlas)
     if stretched:
-        _add_taps(s, n, count, flags, column, items, atlas, levels)
+        _add_taps(s, n, count, flags, column, atlas, levels)
 
 
 @kernel(fastmath=True)
@@ -344,9 +418,4 @@ def four_pixels(s, n, i, pictures, first):
     """
     a, b = np.uint32(first + n[PLACE_A + i]), np.uint32(first + n[PLACE_B + i])
     c, d = np.uint32(first + n[PLACE_C + i]), np.uint32(first + n[PLACE_D + i])
-    wa, wb, wc, wd = s[SHARE_A + i], s[SHARE_B + i], s[SHARE_C + i], s[SHARE_D + i]
-    return (
-        wa * pictures[a, 0] + wb * pictures[b, 0] + wc * pictures[c, 0] + wd * pictures[d, 0],
-        wa * pictures[a, 1] + wb * pictures[b, 1] + wc * pictures[c, 1] + wd * pictures[d, 1],
-        wa * pictures[a, 2] + wb * pictures[b, 2] + wc * pictures[c, 2] + wd * pictures[d, 2],
-    )
+    return mix_threes(pictures, (a, b, c, d), _shares(s, i))

@@ -82,6 +82,7 @@ def sample_textures_adjoint(
     s,
     n,
     count,
+    runs,
     flags,
     column,
     atlas,
@@ -98,13 +99,14 @@ def sample_textures_adjoint(
     Reads U, V and their changes; adds to TO_U and TO_V where ``wants_uv``. Pixels without a
     texture of this kind give nothing.
 
+    :param runs: number of runs, see ``surface.locate``.
     :param column: of the flags, with the texture's number.
     :param to_atlas: (bands, N, 4) float32 and its ``atlas_flags``, added to at ``band`` where
         ``wants_atlas``.
     """
-    stretched = find_textures(s, n, count, flags, column, ITEM, levels, counts)
+    stretched = find_textures(s, n, count, runs, flags, column, levels, counts)
     for step in range(2):
-        mixed = open_levels(s, n, count, flags, column, ITEM, levels, step)
+        mixed = open_levels(s, n, count, runs, flags, column, levels, step)
         place_texels(s, n)  # of the middle taps, for all pixels at once
         for i in range(count):
             share = s[SHARE + i] if step == 1 else ONE - s[SHARE + i]

@@ -44,9 +44,18 @@ STEP_U, STEP_V = 69 * BLOCK, 70 * BLOCK  # from one tap of a texture to the next
 STRETCH = 71 * BLOCK  # length of the row of taps, in steps
 FLOATS = 72 * BLOCK
 
+# All of these have to fit the first-level cache, so some lie where others will be needed later.
+A_U, A_V, B_U, B_V = SHARE_A, SHARE_B, SHARE_C, SHARE_D  # corners in the texture, until looked up
+C_U, C_V = STEP_U, STEP_V
+LANE_U, LANE_V = SPECULAR_R, SPECULAR_G  # LANE: of the pixels with several taps, in a row
+LANE_STEP_U, LANE_STEP_V, LANE_STRETCH = SPECULAR_B, SPLIT_SCALE, SPLIT_BIAS
+LANE_SHARE, LANE_TAP = LEAN, POSITION  # of the level, of the level's tap
+
 PIXEL, TRIANGLE, ITEM = 0 * BLOCK, 1 * BLOCK, 2 * BLOCK
 CORNER_A, CORNER_B, CORNER_C = 3 * BLOCK, 4 * BLOCK, 5 * BLOCK  # numbers of vertices
 LEVEL, LAST_LEVEL = 6 * BLOCK, 7 * BLOCK
 OFFSET, WIDTH, HEIGHT = 8 * BLOCK, 9 * BLOCK, 10 * BLOCK  # of a texture's level
 PLACE_A, PLACE_B, PLACE_C, PLACE_D = 11 * BLOCK, 12 * BLOCK, 13 * BLOCK, 14 * BLOCK
-INTEGERS = 15 * BLOCK
+LANE = 15 * BLOCK  # number of the pixel in the block
+RUN = 16 * BLOCK  # ends of the runs of one instance
+INTEGERS = 17 * BLOCK

@@ -188,8 +188,22 @@ def _light_adjoint(
 
 @kernel(fastmath=True)
 def _surface_adjoint(
-    s, n, count, uses, step_x, step_y, held, geometry, rotate, materials, wants, tables, sums, band
-):
+    s,
+    n,
+    count,
+    uses,
+    runs,
+    step_x,
+    step_y,
+    held,
+    geometry,
+    rotate,
+    materials,
+    wants,
+    tables,
+    sums,
+    band,
+):  # fmt: skip
     """Walk back from normals, materials, depth and rays to vertices, textures and factors."""
     _, _, _, normals, uvs, colors = geometry
     factors, flags, atlas, levels, counts = materials
@@ -206,21 +220,21 @@ def _surface_adjoint(
         emissive_adjoint(s, n, count, factors, band, to_factors)
     if textured and (uses & USES_EMISSIVE) != 0:
         sample_textures_adjoint(
-            s, n, count, flags, TEXTURE_EMISSIVE, atlas, levels, counts, band,
+            s, n, count, runs, flags, TEXTURE_EMISSIVE, atlas, levels, counts, band,
             to_atlas, atlas_flags, wants_atlas, surface,
         )  # fmt: skip
     if (uses & USES_OCCLUSION) != 0:
         occlusion_adjoint(s, n, count, factors, band, to_factors)
         if textured:
             sample_textures_adjoint(
-                s, n, count, flags, TEXTURE_OCCLUSION, atlas, levels, counts, band,
+                s, n, count, runs, flags, TEXTURE_OCCLUSION, atlas, levels, counts, band,
                 to_atlas, atlas_flags, wants_atlas, surface,
             )  # fmt: skip
     if wants[FACTORS] or (uses & USES_METAL) != 0:
         metal_adjoint(s, n, count, factors, band, to_factors)
     if textured and (uses & USES_METAL) != 0:
         sample_textures_adjoint(
-            s, n, count, flags, TEXTURE_METAL, atlas, levels, counts, band,
+            s, n, count, runs, flags, TEXTURE_METAL, atlas, levels, counts, band,
             to_atlas, atlas_flags, wants_atlas, surface,
         )  # fmt: skip
     base_color_adjoint(
@@ -229,7 +243,7 @@ def _surface_adjoint(
     )  # fmt: skip
     if textured and (uses & USES_BASE) != 0:
         sample_textures_adjoint(
-            s, n, count, flags, TEXTURE_BASE, atlas, levels, counts, band,
+            s, n, count, runs, flags, TEXTURE_BASE, atlas, levels, counts, band,
             to_atlas, atlas_flags, wants_atlas, surface,
         )  # fmt: skip
     if (uses & USES_NORMAL) != 0:
@@ -238,7 +252,7 @@ def _surface_adjoint(
         )
         if textured:
             sample_textures_adjoint(
-                s, n, count, flags, TEXTURE_NORMAL, atlas, levels, counts, band,
+                s, n, count, runs, flags, TEXTURE_NORMAL, atlas, levels, counts, band,
                 to_atlas, atlas_flags, wants_atlas, surface,
             )  # fmt: skip
     if surface:
@@ -370,14 +384,14 @@ def shade_adjoint(
             if count == BLOCK or (count > 0 and pixel == last):
                 _fill_up(s, n, count)
                 _read_derivatives(s, n, count, to_color, to_depth, to_normal, to_alpha, given)
-                uses = recompute_surface(s, n, step_x, step_y, geometry, rotate, materials)
+                uses, runs = recompute_surface(s, n, step_x, step_y, geometry, rotate, materials)
                 if given[COLOR]:
                     _light_adjoint(
                         s, n, uses, lights, visibility, has_environment, environment,
                         table, turn, intensity, wants, tables, sums, band,
                     )  # fmt: skip
                 _surface_adjoint(
-                    s, n, count, uses, step_x, step_y, placed, geometry, rotate, materials,
+                    s, n, count, uses, runs, step_x, step_y, placed, geometry, rotate, materials,
                     wants, tables, sums, band,
                 )  # fmt: skip
                 count = 0

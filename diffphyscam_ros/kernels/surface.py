@@ -11,9 +11,12 @@ import math
 import numpy as np
 
 from diffphyscam_ros.kernels.arithmetic import ONE, TWO, ZERO
+from diffphyscam_ros.kernels.rows import mix_threes
 from diffphyscam_ros.kernels.runtime import kernel
 from diffphyscam_ros.kernels.sampling import sample_textures
 from diffphyscam_ros.kernels.scratch import (
+    A_U,
+    A_V,
     A_X,
     A_Y,
     A_Z,
@@ -21,6 +24,8 @@ from diffphyscam_ros.kernels.scratch import (
     ACROSS_B,
     ACROSS_C,
     ALPHA,
+    B_U,
+    B_V,
     B_X,
     B_Y,
     B_Z,
@@ -28,6 +33,8 @@ from diffphyscam_ros.kernels.scratch import (
     BASE_G,
     BASE_R,
     BLOCK,
+    C_U,
+    C_V,
     C_X,
     C_Y,
     C_Z,
@@ -54,6 +61,7 @@ from diffphyscam_ros.kernels.scratch import (
     RAY_X,
     RAY_Y,
     ROUGHNESS,
+    RUN,
     SEEN,
     TEXEL_A,
     TEXEL_B,
@@ -86,19 +94,45 @@ SMALL = np.float32(1e-30)
 THIRD = np.float32(1.0 / 3.0)
 
 
+@kernel(fastmath=True, inline=True)
+def corners(n, i):
+    """Return the numbers of a pixel's three vertices."""
+    return np.uint32(n[CORNER_A + i]), np.uint32(n[CORNER_B + i]), np.uint32(n[CORNER_C + i])
+
+
+@kernel(fastmath=True, inline=True)
+def weights(s, i):
+    """Return a pixel's barycentric weights."""
+    return s[WEIGHT_A + i], s[WEIGHT_B + i], s[WEIGHT_C + i]
+
+
 @kernel(fastmath=True)
 def locate(s, n, count, faces, face_instance, camera):
-    """Fill ITEM, CORNER and the corners' coordinates from TRIANGLE."""
+    """Fill ITEM, CORNER and the corners' coordinates from TRIANGLE.
+
+    :returns: the number of runs, whose ends are in RUN: pixels of one instance after the other.
+        What holds for an instance is read once for each. Ends are unsigned where they are used,
+        or loops over a run would look for negative indices instead of vectorizing.
+    """
+    runs = 0
+    latest = np.int32(-1)
     for i in range(count):
         face = np.uint32(n[TRIANGLE + i])
         a, b, c = np.uint32(faces[face, 0]), np.uint32(faces[face, 1]), np.uint32(faces[face, 2])
-        n[ITEM + i] = face_instance[face]
+        item = face_instance[face]
+        if item != latest and i > 0:
+            n[RUN + runs] = i
+            runs += 1
+        latest = item
+        n[ITEM + i] = item
         n[CORNER_A + i] = a
         n[CORNER_B + i] = b
         n[CORNER_C + i] = c
         s[A_X + i], s[A_Y + i], s[A_Z + i] = camera[a, 0], camera[a, 1], camera[a, 2]
         s[B_X + i], s[B_Y + i], s[B_Z + i] = camera[b, 0], camera[b, 1], camera[b, 2]
         s[C_X + i], s[C_Y + i], s[C_Z + i] = camera[c, 0], camera[c, 1], camera[c, 2]
+    n[RUN + runs] = count
+    return runs + 1
 
 
 @kernel(fastmath=True)
@@ -155,56 +189,75 @@ def intersect(s, step_x, step_y):
 
 
 @kernel(fastmath=True)
-def read_materials(s, n, count, factors, flags, colors):
+def _color_vertices(s, n, start, end, colors):
+    """Multiply BASE by the interpolated vertex colours."""
+    for number in range(start, end):
+        i = np.uint32(number)
+        red, green, blue = mix_threes(colors, corners(n, i), weights(s, i))
+        s[BASE_R + i] *= red
+        s[BASE_G + i] *= green
+        s[BASE_B + i] *= blue
+
+
+@kernel(fastmath=True)
+def read_materials(s, n, runs, factors, flags, colors):
     """Fill BASE, METALLIC, ROUGHNESS, ALPHA and, with the emitted light, OUT; return the bits."""
     uses = 0
-    for i in range(count):
-        item = np.uint32(n[ITEM + i])
+    start = np.uint32(0)
+    for run in range(runs):
+        end = np.uint32(n[RUN + run])
+        item = np.uint32(n[ITEM + start])
         red, green, blue = factors[item, 0], factors[item, 1], factors[item, 2]
+        metallic, roughness = factors[item, FACTOR_METALLIC], factors[item, FACTOR_ROUGHNESS]
+        out_red, out_green, out_blue = factors[item, 5], factors[item, 6], factors[item, 7]
+        alpha = factors[item, FACTOR_ALPHA]
+        for number in range(start, end):
+            i = np.uint32(number)
+            s[BASE_R + i], s[BASE_G + i], s[BASE_B + i] = red, green, blue
+            s[METALLIC + i], s[ROUGHNESS + i] = metallic, roughness
+            s[OUT_R + i], s[OUT_G + i], s[OUT_B + i] = out_red, out_green, out_blue
+            s[ALPHA + i] = alpha
         if flags[item, HAS_COLORS] != 0:
-            a, b = np.uint32(n[CORNER_A + i]), np.uint32(n[CORNER_B + i])
-            c = np.uint32(n[CORNER_C + i])
-            wa, wb, wc = s[WEIGHT_A + i], s[WEIGHT_B + i], s[WEIGHT_C + i]
-            red *= wa * colors[a, 0] + wb * colors[b, 0] + wc * colors[c, 0]
-            green *= wa * colors[a, 1] + wb * colors[b, 1] + wc * colors[c, 1]
-            blue *= wa * colors[a, 2] + wb * colors[b, 2] + wc * colors[c, 2]
-        s[BASE_R + i], s[BASE_G + i], s[BASE_B + i] = red, green, blue
-        s[METALLIC + i] = factors[item, FACTOR_METALLIC]
-        s[ROUGHNESS + i] = factors[item, FACTOR_ROUGHNESS]
-        s[OUT_R + i], s[OUT_G + i] = factors[item, 5], factors[item, 6]
-        s[OUT_B + i] = factors[item, 7]
-        s[ALPHA + i] = factors[item, FACTOR_ALPHA]
+            _color_vertices(s, n, start, end, colors)
         uses |= USES_BASE if flags[item, TEXTURE_BASE] >= 0 else 0
         uses |= USES_METAL if flags[item, TEXTURE_METAL] >= 0 else 0
         uses |= USES_NORMAL if flags[item, TEXTURE_NORMAL] >= 0 else 0
         uses |= USES_EMISSIVE if flags[item, TEXTURE_EMISSIVE] >= 0 else 0
         uses |= USES_OCCLUSION if flags[item, TEXTURE_OCCLUSION] >= 0 else 0
         uses |= USES_ALPHA if flags[item, ALPHA_MODE] != 0 else 0
+        start = end
     return uses
 
 
 @kernel(fastmath=True)
-def mix_normals(s, n, count, flags, normals, rotate):
+def mix_normals(s, n, runs, flags, normals, rotate):
     """Fill NORMAL with the interpolated normals in the optical frame, of any length."""
-    for i in range(count):
-        k = np.uint32(n[ITEM + i])
+    start = np.uint32(0)
+    for run in range(runs):
+        end = np.uint32(n[RUN + run])
+        k = np.uint32(n[ITEM + start])
         if flags[k, HAS_NORMALS] == 0:
-            s[NORMAL_X + i] = s[FACING_X + i]
-            s[NORMAL_Y + i] = s[FACING_Y + i]
-            s[NORMAL_Z + i] = s[FACING_Z + i]
+            for number in range(start, end):
+                i = np.uint32(number)
+                s[NORMAL_X + i] = s[FACING_X + i]
+                s[NORMAL_Y + i] = s[FACING_Y + i]
+                s[NORMAL_Z + i] = s[FACING_Z + i]
+            start = end
             continue
-        a, b, c = (
-            np.uint32(n[CORNER_A + i]),
-            np.uint32(n[CORNER_B + i]),
-            np.uint32(n[CORNER_C + i]),
-        )
-        wa, wb, wc = s[WEIGHT_A + i], s[WEIGHT_B + i], s[WEIGHT_C + i]
-        x = wa * normals[a, 0] + wb * normals[b, 0] + wc * normals[c, 0]
-        y = wa * normals[a, 1] + wb * normals[b, 1] + wc * normals[c, 1]
-        z = wa * normals[a, 2] + wb * normals[b, 2] + wc * normals[c, 2]
-        s[NORMAL_X + i] = rotate[k, 0, 0] * x + rotate[k, 0, 1] * y + rotate[k, 0, 2] * z
-        s[NORMAL_Y + i] = rotate[k, 1, 0] * x + rotate[k, 1, 1] * y + rotate[k, 1, 2] * z
-        s[NORMAL_Z + i] = rotate[k, 2, 0] * x + rotate[k, 2, 1] * y + rotate[k, 2, 2] * z
+        for number in range(start, end):
+            i = np.uint32(number)
+            x, y, z = mix_threes(normals, corners(n, i), weights(s, i))
+            s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i] = x, y, z
+        r00, r01, r02 = rotate[k, 0, 0], rotate[k, 0, 1], rotate[k, 0, 2]
+        r10, r11, r12 = rotate[k, 1, 0], rotate[k, 1, 1], rotate[k, 1, 2]
+        r20, r21, r22 = rotate[k, 2, 0], rotate[k, 2, 1], rotate[k, 2, 2]
+        for number in range(start, end):
+            i = np.uint32(number)
+            x, y, z = s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i]
+            s[NORMAL_X + i] = r00 * x + r01 * y + r02 * z
+            s[NORMAL_Y + i] = r10 * x + r11 * y + r12 * z
+            s[NORMAL_Z + i] = r20 * x + r21 * y + r22 * z
+        start = end
 
 
 @kernel(fastmath=True)
@@ -226,13 +279,13 @@ def finish_normals(s):
 def mix_uvs(s, n, count, uvs):
     """Fill U, V and their changes to the right and down."""
     for i in range(count):
-        a, b, c = (
-            np.uint32(n[CORNER_A + i]),
-            np.uint32(n[CORNER_B + i]),
-            np.uint32(n[CORNER_C + i]),
-        )
-        ua, va, ub, vb = uvs[a, 0], uvs[a, 1], uvs[b, 0], uvs[b, 1]
-        uc, vc = uvs[c, 0], uvs[c, 1]
+        a, b, c = corners(n, i)
+        s[A_U + i], s[A_V + i] = uvs[a, 0], uvs[a, 1]
+        s[B_U + i], s[B_V + i] = uvs[b, 0], uvs[b, 1]
+        s[C_U + i], s[C_V + i] = uvs[c, 0], uvs[c, 1]
+    for i in range(BLOCK):
+        ua, va, ub, vb = s[A_U + i], s[A_V + i], s[B_U + i], s[B_V + i]
+        uc, vc = s[C_U + i], s[C_V + i]
         p, q, r = s[WEIGHT_A + i], s[WEIGHT_B + i], s[WEIGHT_C + i]
         s[U + i], s[V + i] = p * ua + q * ub + r * uc, p * va + q * vb + r * vc
         p, q, r = s[ACROSS_A + i], s[ACROSS_B + i], s[ACROSS_C + i]
@@ -283,11 +336,7 @@ def map_normals(s, n, count, factors, flags, uvs):
         item = np.uint32(n[ITEM + i])
         if flags[item, TEXTURE_NORMAL] < 0:
             continue
-        a, b, c = (
-            np.uint32(n[CORNER_A + i]),
-            np.uint32(n[CORNER_B + i]),
-            np.uint32(n[CORNER_C + i]),
-        )
+        a, b, c = corners(n, i)
         ua, va = uvs[a, 0], uvs[a, 1]
         x, y, z = s[A_X + i], s[A_Y + i], s[A_Z + i]
         nx, ny, nz = _map_normal(
@@ -350,15 +399,15 @@ def gather_surface(
     """
     faces, face_instance, camera, normals, uvs, colors = geometry
     factors, flags, atlas, levels, counts = materials
-    locate(s, n, count, faces, face_instance, camera)
+    runs = locate(s, n, count, faces, face_instance, camera)
     intersect(s, step_x, step_y)
-    uses = read_materials(s, n, count, factors, flags, colors)
-    mix_normals(s, n, count, flags, normals, rotate)
+    uses = read_materials(s, n, runs, factors, flags, colors)
+    mix_normals(s, n, runs, flags, normals, rotate)
     finish_normals(s)
     if (uses & USES_TEXTURE) != 0:
         mix_uvs(s, n, count, uvs)
     if (uses & USES_BASE) != 0:
-        sample_textures(s, n, count, flags, TEXTURE_BASE, ITEM, atlas, levels, counts)
+        sample_textures(s, n, count, runs, flags, TEXTURE_BASE, atlas, levels, counts)
         for i in range(count):
             if flags[np.uint32(n[ITEM + i]), TEXTURE_BASE] >= 0:
                 s[BASE_R + i] *= s[TEXEL_R + i]
@@ -366,16 +415,16 @@ def gather_surface(
                 s[BASE_B + i] *= s[TEXEL_B + i]
                 s[ALPHA + i] *= s[TEXEL_A + i]
     if (uses & USES_METAL) != 0:
-        sample_textures(s, n, count, flags, TEXTURE_METAL, ITEM, atlas, levels, counts)
+        sample_textures(s, n, count, runs, flags, TEXTURE_METAL, atlas, levels, counts)
         for i in range(count):
             if flags[np.uint32(n[ITEM + i]), TEXTURE_METAL] >= 0:
                 s[METALLIC + i] *= s[TEXEL_B + i]
                 s[ROUGHNESS + i] *= s[TEXEL_G + i]
     if (uses & USES_NORMAL) != 0:
-        sample_textures(s, n, count, flags, TEXTURE_NORMAL, ITEM, atlas, levels, counts)
+        sample_textures(s, n, count, runs, flags, TEXTURE_NORMAL, atlas, levels, counts)
         map_normals(s, n, count, factors, flags, uvs)
     if (uses & USES_EMISSIVE) != 0:
-        sample_textures(s, n, count, flags, TEXTURE_EMISSIVE, ITEM, atlas, levels, counts)
+        sample_textures(s, n, count, runs, flags, TEXTURE_EMISSIVE, atlas, levels, counts)
         for i in range(count):
             if flags[np.uint32(n[ITEM + i]), TEXTURE_EMISSIVE] >= 0:
                 s[OUT_R + i] *= s[TEXEL_R + i]
@@ -384,7 +433,7 @@ def gather_surface(
     for i in range(BLOCK):
         s[SEEN + i] = ONE
     if (uses & USES_OCCLUSION) != 0:
-        sample_textures(s, n, count, flags, TEXTURE_OCCLUSION, ITEM, atlas, levels, counts)
+        sample_textures(s, n, count, runs, flags, TEXTURE_OCCLUSION, atlas, levels, counts)
         for i in range(count):
             item = np.uint32(n[ITEM + i])
             if flags[item, TEXTURE_OCCLUSION] >= 0:

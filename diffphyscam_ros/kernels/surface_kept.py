@@ -78,14 +78,14 @@ def _keep_none(s, kept):
 
 
 @kernel(fastmath=True)
-def _look_up(s, n, materials, column, fields):
+def _look_up(s, n, runs, materials, column, fields):
     """Keep what the textures of one kind say, 1 where there is none.
 
     :param fields: for red, green, blue and alpha.
     """
     _, flags, atlas, levels, counts = materials
     red, green, blue, alpha = fields
-    sample_textures(s, n, BLOCK, flags, column, ITEM, atlas, levels, counts)
+    sample_textures(s, n, BLOCK, runs, flags, column, atlas, levels, counts)
     for i in range(BLOCK):
         painted = flags[np.uint32(n[ITEM + i]), column] >= 0
         s[red + i] = s[TEXEL_R + i] if painted else ONE
@@ -96,19 +96,20 @@ def _look_up(s, n, materials, column, fields):
 
 @kernel(fastmath=True)
 def recompute_surface(s, n, step_x, step_y, geometry, rotate, materials):
-    """Fill the block's fields from RAY and TRIANGLE, and the kept ones; return the bits of uses.
+    """Fill the block's fields from RAY and TRIANGLE, and the kept ones.
 
     NORMAL is turned to the viewer's side. The emitted light is left out. All pixels of the block
     must be valid.
 
+    :returns: the bits of what is used, and the number of runs (``surface.locate``).
     :param geometry, materials: see ``kernels/shade.py``.
     """
     faces, face_instance, camera, normals, uvs, colors = geometry
     factors, flags, _, _, _ = materials
-    locate(s, n, BLOCK, faces, face_instance, camera)
+    runs = locate(s, n, BLOCK, faces, face_instance, camera)
     intersect(s, step_x, step_y)
-    uses = read_materials(s, n, BLOCK, factors, flags, colors)
-    mix_normals(s, n, BLOCK, flags, normals, rotate)
+    uses = read_materials(s, n, runs, factors, flags, colors)
+    mix_normals(s, n, runs, flags, normals, rotate)
     for i in range(BLOCK):
         x, y, z = s[NORMAL_X + i], s[NORMAL_Y + i], s[NORMAL_Z + i]
         square = x * x + y * y + z * z
@@ -123,7 +124,7 @@ def recompute_surface(s, n, step_x, step_y, geometry, rotate, materials):
         mix_uvs(s, n, BLOCK, uvs)
     if (uses & USES_BASE) != 0:
         fields = (BASE_TEXEL_R, BASE_TEXEL_G, BASE_TEXEL_B, BASE_TEXEL_A)
-        _look_up(s, n, materials, TEXTURE_BASE, fields)
+        _look_up(s, n, runs, materials, TEXTURE_BASE, fields)
         for i in range(BLOCK):
             s[BASE_R + i] *= s[BASE_TEXEL_R + i]
             s[BASE_G + i] *= s[BASE_TEXEL_G + i]
@@ -134,7 +135,9 @@ def recompute_surface(s, n, step_x, step_y, geometry, rotate, materials):
         _keep_none(s, BASE_TEXEL_B)
         _keep_none(s, BASE_TEXEL_A)
     if (uses & USES_METAL) != 0:
-        _look_up(s, n, materials, TEXTURE_METAL, (METAL_TEXEL, ROUGH_TEXEL, METAL_TEXEL, TEXEL_A))
+        _look_up(
+            s, n, runs, materials, TEXTURE_METAL, (METAL_TEXEL, ROUGH_TEXEL, METAL_TEXEL, TEXEL_A)
+        )
         for i in range(BLOCK):
             s[METALLIC + i] *= s[METAL_TEXEL + i]
             s[ROUGHNESS + i] *= s[ROUGH_TEXEL + i]
@@ -143,18 +146,18 @@ def recompute_surface(s, n, step_x, step_y, geometry, rotate, materials):
         _keep_none(s, ROUGH_TEXEL)
     if (uses & USES_NORMAL) != 0:
         fields = (NORMAL_TEXEL_R, NORMAL_TEXEL_G, NORMAL_TEXEL_B, TEXEL_A)
-        _look_up(s, n, materials, TEXTURE_NORMAL, fields)
+        _look_up(s, n, runs, materials, TEXTURE_NORMAL, fields)
         map_normals(s, n, BLOCK, factors, flags, uvs)
     if (uses & USES_EMISSIVE) != 0:
         fields = (EMISSIVE_TEXEL_R, EMISSIVE_TEXEL_G, EMISSIVE_TEXEL_B, TEXEL_A)
-        _look_up(s, n, materials, TEXTURE_EMISSIVE, fields)
+        _look_up(s, n, runs, materials, TEXTURE_EMISSIVE, fields)
     else:
         _keep_none(s, EMISSIVE_TEXEL_R)
         _keep_none(s, EMISSIVE_TEXEL_G)
         _keep_none(s, EMISSIVE_TEXEL_B)
     if (uses & USES_OCCLUSION) != 0:
         fields = (OCCLUSION_TEXEL, TEXEL_G, TEXEL_B, TEXEL_A)
-        _look_up(s, n, materials, TEXTURE_OCCLUSION, fields)
+        _look_up(s, n, runs, materials, TEXTURE_OCCLUSION, fields)
         for i in range(BLOCK):
             strength = factors[np.uint32(n[ITEM + i]), OCCLUSION_STRENGTH]
             s[SEEN + i] = ONE + strength * (s[OCCLUSION_TEXEL + i] - ONE)
@@ -164,4 +167,4 @@ def recompute_surface(s, n, step_x, step_y, geometry, rotate, materials):
         s[NORMAL_X + i] *= s[FLIP + i]
         s[NORMAL_Y + i] *= s[FLIP + i]
         s[NORMAL_Z + i] *= s[FLIP + i]
-    return uses
+    return uses, runs

@@ -65,7 +65,8 @@ class LatestPacked(Generic[Packed]):
             and how often each is named count: a mesh of two instances is packed twice.
         """
         listed = list(sources)
-        versions = [number for source in listed for number in _versions(source)]
+        different = {id(source): source for source in listed}.values()
+        versions = [number for source in different for number in _versions(source)]
         same = (
             self._packed is not None
             and versions == self._versions

@@ -35,9 +35,9 @@ def monomials(directions: torch.Tensor) -> torch.Tensor:
     powers = [torch.ones_like(directions), directions]
     for _ in range(2, DEGREE + 1):
         powers.append(powers[-1] * directions)
-    return torch.stack(
-        [powers[i][..., 0] * powers[j][..., 1] * powers[k][..., 2] for i, j, k in EXPONENTS], -1
-    )
+    x, y, z = torch.stack(powers, -1).unbind(-2)
+    of_x, of_y, of_z = zip(*EXPONENTS, strict=True)
+    return x[..., of_x] * y[..., of_y] * z[..., of_z]
 
 
 def _forms(degree: int) -> dict[tuple[int, int, int], float]:
