@@ -104,6 +104,7 @@ def bench_scene(triangles: int) -> Scene:
     )
 
 
+@torch.inference_mode()  # as the camera node works
 def bench_frame(triangles: int, width: int, height: int, repeats: int) -> dict[str, object]:
     """Measure one configuration; all times in milliseconds."""
     sensor = SensorModel.preset('generic_vga').resized(width, height)
@@ -144,12 +145,9 @@ def bench_frame(triangles: int, width: int, height: int, repeats: int) -> dict[s
     target = sensor.intrinsics(settings)
 
     def reference() -> object:
-        with torch.no_grad():
-            lens = tuple(stage for stage in STAGES if stage in LENS_STAGES)
-            formed = form_image(
-                radiance.color, radiance.depth, settings, sensor, lens, source, target
-            )
-            return read_out(formed, settings, sensor, SENSOR_STAGES, 0, 0, False)
+        lens = tuple(stage for stage in STAGES if stage in LENS_STAGES)
+        formed = form_image(radiance.color, radiance.depth, settings, sensor, lens, source, target)
+        return read_out(formed, settings, sensor, SENSOR_STAGES, 0, 0, False)
 
     frame = measure(whole, repeats)
     full = measure(beautiful, repeats)

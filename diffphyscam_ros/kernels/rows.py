@@ -1,5 +1,5 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""Weighted sums of a table's rows, each row loaded as one SIMD vector.
+"""Weighted sums of a table's rows, and sums into rows, each row as one SIMD vector.
 
 LLVM does not join the loads of neighbouring numbers by itself: the pass that would (SLP) spoils
 loops that are vectorized now, so numba leaves it out. Hence the vectors are spelled out.
@@ -47,7 +47,7 @@ def _spread(builder: Any, number: Any, lanes: int) -> Any:
 
 
 def _check(table: Any, rows: Any, weights: Any) -> None:
-    """Say at compile time what cannot work: nothing is checked later."""
+    """Say what cannot work while it is compiled: nothing is checked later."""
     if not isinstance(table, types.Array) or table.dtype != types.float32 or table.layout != 'C':
         raise TypingError(f'table: {table}, must be a C-contiguous array of float32')
     if not isinstance(rows, types.UniTuple) or rows.dtype not in types.unsigned_domain:
@@ -97,3 +97,45 @@ mix_twos, mix_threes, mix_fours = _mixer(2), _mixer(3), _mixer(4)
 :param rows: tuple of unsigned row numbers, of the table as (N, columns); not checked.
 :param weights: as many float32.
 """
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def add_fours(typing, table, rows, weights, numbers):  # type: ignore[no-untyped-def]
+    """Add weight · numbers to each row of a table of four columns; rows may be the same.
+
+    :param table, rows, weights: as of :func:`mix_fours`.
+    :param numbers: four float32.
+    """
+    _check(table, rows, weights)
+    if numbers != types.UniTuple(types.float32, 4):
+        raise TypingError(f'numbers: {numbers}, must be four float32')
+    signature = types.void(table, rows, weights, numbers)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        vector = ir.VectorType(_FLOAT, 4)
+        given = ir.Constant(vector, ir.Undefined)
+        for k in range(4):
+            number = builder.extract_value(arguments[3], k)
+            given = builder.insert_element(given, number, ir.Constant(_LANE, k))
+        for k in range(rows.count):
+            row = builder.zext(builder.extract_value(arguments[1], k), _INDEX)
+            start = builder.gep(data, [builder.mul(row, ir.Constant(_INDEX, 4))])
+            share = _spread(builder, builder.extract_value(arguments[2], k), 4)
+            part = builder.fmul(given, share, flags=('contract',))
+            total = builder.fadd(_load(builder, start, 4), part, flags=('contract',))
+            builder.store(total, builder.bitcast(start, vector.as_pointer())).align = 4
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _add_plainly(table, rows, weights, numbers):  # type: ignore[no-untyped-def]
+    """Do the same in numpy."""
+    flat = np.reshape(table, (-1, 4))
+    for row, weight in zip(rows, weights, strict=True):
+        flat[row] += weight * np.array(numbers)
+
+
+if config.DISABLE_JIT:
+    add_fours = _add_plainly

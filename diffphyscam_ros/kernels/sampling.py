@@ -160,30 +160,20 @@ def four_texels(u, v, offset, width, height):
     )
 
 
-@kernel(fastmath=True, inline=True)
-def place_texel(s, n, i, tap):
-    """Fill PLACE and their SHARE: four texels of one repeating level, around (U, V) + tap·STEP."""
-    a, b, c, d, wa, wb, wc, wd = four_texels(
-        s[U + i] + tap * s[STEP_U + i],
-        s[V + i] + tap * s[STEP_V + i],
-        n[OFFSET + i],
-        n[WIDTH + i],
-        n[HEIGHT + i],
-    )
-    n[PLACE_A + i], n[PLACE_B + i] = np.int32(a), np.int32(b)
-    n[PLACE_C + i], n[PLACE_D + i] = np.int32(c), np.int32(d)
-    s[SHARE_A + i], s[SHARE_B + i], s[SHARE_C + i], s[SHARE_D + i] = wa, wb, wc, wd
-
-
 @kernel(fastmath=True)
 def place_texels(s, n):
-    """Fill PLACE and their SHARE for the middle taps of all pixels."""
+    """Fill PLACE and their SHARE: four texels of one repeating level around (U, V)."""
     for i in range(BLOCK):
-        place_texel(s, n, i, ZERO)
+        a, b, c, d, wa, wb, wc, wd = four_texels(
+            s[U + i], s[V + i], n[OFFSET + i], n[WIDTH + i], n[HEIGHT + i]
+        )
+        n[PLACE_A + i], n[PLACE_B + i] = np.int32(a), np.int32(b)
+        n[PLACE_C + i], n[PLACE_D + i] = np.int32(c), np.int32(d)
+        s[SHARE_A + i], s[SHARE_B + i], s[SHARE_C + i], s[SHARE_D + i] = wa, wb, wc, wd
 
 
 @kernel(fastmath=True, inline=True)
-def _corners(n, i):
+def texels_of(n, i):
     """Return the numbers of the four texels at PLACE."""
     return (
         np.uint32(n[PLACE_A + i]),
@@ -194,7 +184,7 @@ def _corners(n, i):
 
 
 @kernel(fastmath=True, inline=True)
-def _shares(s, i):
+def shares_of(s, i):
     """Return the weights of the four texels at PLACE."""
     return s[SHARE_A + i], s[SHARE_B + i], s[SHARE_C + i], s[SHARE_D + i]
 
@@ -203,7 +193,7 @@ def _shares(s, i):
 def _fetch_texels(s, n, count, atlas):
     """Fill TEXEL with the weighted mean of four texels."""
     for i in range(count):
-        red, green, blue, alpha = mix_fours(atlas, _corners(n, i), _shares(s, i))
+        red, green, blue, alpha = mix_fours(atlas, texels_of(n, i), shares_of(s, i))
         s[TEXEL_R + i], s[TEXEL_G + i] = red, green
         s[TEXEL_B + i], s[TEXEL_A + i] = blue, alpha
 
@@ -215,7 +205,7 @@ def _mix_texels(s, n, count, atlas):
         share = s[SHARE + i]
         if share == ZERO:
             continue
-        red, green, blue, alpha = mix_fours(atlas, _corners(n, i), _shares(s, i))
+        red, green, blue, alpha = mix_fours(atlas, texels_of(n, i), shares_of(s, i))
         s[TEXEL_R + i] += share * (red - s[TEXEL_R + i])
         s[TEXEL_G + i] += share * (green - s[TEXEL_G + i])
         s[TEXEL_B + i] += share * (blue - s[TEXEL_B + i])
@@ -297,7 +287,7 @@ def _add_taps(s, n, count, flags, column, atlas, levels):
             place_lanes(s, n, lanes, tap)
             for lane in range(lanes):
                 i = np.uint32(n[LANE + lane])
-                red, green, blue, alpha = mix_fours(atlas, _corners(n, lane), _shares(s, lane))
+                red, green, blue, alpha = mix_fours(atlas, texels_of(n, lane), shares_of(s, lane))
                 s[TEXEL_R + i] += red
                 s[TEXEL_G + i] += green
                 s[TEXEL_B + i] += blue
@@ -418,4 +408,4 @@ def four_pixels(s, n, i, pictures, first):
     """
     a, b = np.uint32(first + n[PLACE_A + i]), np.uint32(first + n[PLACE_B + i])
     c, d = np.uint32(first + n[PLACE_C + i]), np.uint32(first + n[PLACE_D + i])
-    return mix_threes(pictures, (a, b, c, d), _shares(s, i))
+    return mix_threes(pictures, (a, b, c, d), shares_of(s, i))

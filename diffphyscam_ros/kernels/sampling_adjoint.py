@@ -18,63 +18,56 @@ from diffphyscam_ros.kernels.adjoint_scratch import (
 )
 from diffphyscam_ros.kernels.arithmetic import ONE, ZERO
 from diffphyscam_ros.kernels.bands import touch
+from diffphyscam_ros.kernels.rows import add_fours, mix_fours
 from diffphyscam_ros.kernels.runtime import kernel
 from diffphyscam_ros.kernels.sampling import (
     find_textures,
+    list_stretched,
+    open_lanes,
     open_levels,
-    place_texel,
+    place_lanes,
     place_texels,
-    reach_of,
     share_of_tap,
+    shares_of,
+    texels_of,
 )
 from diffphyscam_ros.kernels.scratch import (
     HEIGHT,
     ITEM,
-    PLACE_A,
-    PLACE_B,
-    PLACE_C,
-    PLACE_D,
+    LANE,
+    LANE_TAP,
     SHARE,
-    SHARE_A,
-    SHARE_B,
-    SHARE_C,
-    SHARE_D,
     STRETCH,
     WIDTH,
 )
 
 
 @kernel(fastmath=True, inline=True)
-def _to_texels(s, n, i, share, band, to_atlas, atlas_flags):
-    """Add to the four texels of one tap of a pixel a share of what TO_TEXEL says."""
-    r, g = share * s[TO_TEXEL_R + i], share * s[TO_TEXEL_G + i]
-    b, alpha = share * s[TO_TEXEL_B + i], share * s[TO_TEXEL_A + i]
-    for corner in range(4):
-        place = np.uint32(n[PLACE_A + corner * (PLACE_B - PLACE_A) + i])
-        weight = s[SHARE_A + corner * (SHARE_B - SHARE_A) + i]
-        touch(atlas_flags, band, place)
-        to_atlas[band, place, 0] += weight * r
-        to_atlas[band, place, 1] += weight * g
-        to_atlas[band, place, 2] += weight * b
-        to_atlas[band, place, 3] += weight * alpha
+def _to_texels(s, i, places, shares, band, to_atlas, atlas_flags):
+    """Add to the four texels of one tap their shares of what TO_TEXEL of a pixel says."""
+    a, b, c, d = places
+    touch(atlas_flags, band, a)
+    touch(atlas_flags, band, b)
+    touch(atlas_flags, band, c)
+    touch(atlas_flags, band, d)
+    first = np.uint64(band) * np.uint64(to_atlas.shape[1])
+    rows = first + np.uint64(a), first + np.uint64(b), first + np.uint64(c), first + np.uint64(d)
+    to = s[TO_TEXEL_R + i], s[TO_TEXEL_G + i], s[TO_TEXEL_B + i], s[TO_TEXEL_A + i]
+    add_fours(to_atlas, rows, shares, to)
 
 
 @kernel(fastmath=True, inline=True)
-def _to_coordinates(s, n, i, share, atlas):
-    """Add to TO_U and TO_V of a pixel a share of what the slopes at one tap say."""
-    a, b = np.uint32(n[PLACE_A + i]), np.uint32(n[PLACE_B + i])
-    c, d = np.uint32(n[PLACE_C + i]), np.uint32(n[PLACE_D + i])
-    wd = s[SHARE_D + i]
-    dx, dy = s[SHARE_B + i] + wd, s[SHARE_C + i] + wd
-    by_x, by_y = ZERO, ZERO
-    for channel in range(4):
-        to = s[TO_TEXEL_R + channel * (TO_TEXEL_G - TO_TEXEL_R) + i]
-        pa, pb = atlas[a, channel], atlas[b, channel]
-        pc, pd = atlas[c, channel], atlas[d, channel]
-        by_x += to * ((ONE - dy) * (pb - pa) + dy * (pd - pc))
-        by_y += to * ((ONE - dx) * (pc - pa) + dx * (pd - pb))
-    s[TO_U + i] += share * np.float32(n[WIDTH + i]) * by_x
-    s[TO_V + i] += share * np.float32(n[HEIGHT + i]) * by_y
+def _to_coordinates(s, i, places, shares, width, height, atlas):
+    """Add to TO_U and TO_V of a pixel what the slopes at one tap say."""
+    wa, wb, wc, wd = shares
+    upper, lower, left, right = wa + wb, wc + wd, wa + wc, wb + wd
+    to = s[TO_TEXEL_R + i], s[TO_TEXEL_G + i], s[TO_TEXEL_B + i], s[TO_TEXEL_A + i]
+    slope = mix_fours(atlas, places, (-upper, upper, -lower, lower))
+    by_x = to[0] * slope[0] + to[1] * slope[1] + to[2] * slope[2] + to[3] * slope[3]
+    slope = mix_fours(atlas, places, (-left, -right, left, right))
+    by_y = to[0] * slope[0] + to[1] * slope[1] + to[2] * slope[2] + to[3] * slope[3]
+    s[TO_U + i] += np.float32(width) * by_x
+    s[TO_V + i] += np.float32(height) * by_y
 
 
 @kernel(fastmath=True)
@@ -113,25 +106,30 @@ def sample_textures_adjoint(
             if share == ZERO or flags[np.uint32(n[ITEM + i]), column] < 0:
                 continue
             share *= share_of_tap(s[STRETCH + i], ZERO)
+            places, (wa, wb, wc, wd) = texels_of(n, i), shares_of(s, i)
+            shares = share * wa, share * wb, share * wc, share * wd
             if wants_atlas:
-                _to_texels(s, n, i, share, band, to_atlas, atlas_flags)
+                _to_texels(s, i, places, shares, band, to_atlas, atlas_flags)
             if wants_uv:
-                _to_coordinates(s, n, i, share, atlas)
-        if stretched:
-            for i in range(count):
-                stretch, level = s[STRETCH + i], s[SHARE + i] if step == 1 else ONE - s[SHARE + i]
-                reach = reach_of(stretch)
-                if level == ZERO or reach == 0 or flags[np.uint32(n[ITEM + i]), column] < 0:
-                    continue
-                for number in range(-reach, reach + 1):
-                    if number == 0:
-                        continue
-                    tap = np.float32(number)
-                    place_texel(s, n, i, tap)
-                    share = level * share_of_tap(stretch, tap)
-                    if wants_atlas:
-                        _to_texels(s, n, i, share, band, to_atlas, atlas_flags)
-                    if wants_uv:
-                        _to_coordinates(s, n, i, share, atlas)
+                _to_coordinates(s, i, places, shares, n[WIDTH + i], n[HEIGHT + i], atlas)
         if not mixed:
             break
+    if not stretched:
+        return
+    lanes, farthest = list_stretched(s, n, count)
+    for step in range(2):
+        open_lanes(s, n, lanes, flags, column, levels, step)
+        for number in range(-farthest, farthest + 1):
+            if number == 0:
+                continue
+            place_lanes(s, n, lanes, np.float32(number))
+            for lane in range(lanes):
+                i = np.uint32(n[LANE + lane])
+                if s[LANE_TAP + lane] == ZERO or flags[np.uint32(n[ITEM + i]), column] < 0:
+                    continue
+                places, shares = texels_of(n, lane), shares_of(s, lane)
+                if wants_atlas:
+                    _to_texels(s, i, places, shares, band, to_atlas, atlas_flags)
+                if wants_uv:
+                    width, height = n[WIDTH + lane], n[HEIGHT + lane]
+                    _to_coordinates(s, i, places, shares, width, height, atlas)

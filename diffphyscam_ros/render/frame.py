@@ -120,13 +120,13 @@ class FramePacker:
         check_surroundings(scene)
         pinhole = pinhole_numbers(intrinsics)
         poses = [instance.pose for instance in scene.instances]
-        mesh_grad = any(mesh_needs_grad(instance.mesh) for instance in scene.instances)
-        material_grad = any(material_needs_grad(instance.material) for instance in scene.instances)
-        light_grad = lighting_needs_grad(scene)
         moved: list[object] = [camera_to_world, *poses, *pinhole]
-        differentiable = torch.is_grad_enabled() and (
-            mesh_grad or material_grad or light_grad or any(map(needs_grad, moved))
-        )
+        mesh_grad = material_grad = differentiable = False
+        if torch.is_grad_enabled():
+            mesh_grad = any(mesh_needs_grad(instance.mesh) for instance in scene.instances)
+            material_grad = any(material_needs_grad(item.material) for item in scene.instances)
+            differentiable = mesh_grad or material_grad or lighting_needs_grad(scene)
+            differentiable = differentiable or any(map(needs_grad, moved))
         dtype = precision(scene, moved) if differentiable else torch.float32
 
         # Poses are combined in float64: far from the origin float32 would shake.
