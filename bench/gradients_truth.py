@@ -277,6 +277,7 @@ def run(quick: bool, picture: Path | None) -> dict[str, Any]:
              f'{min(row.times):.1f}'] for row in found
         ],
     )  # fmt: skip
+    apart = {name: value for name, value in apart.items() if np.isfinite(value)}
     for name, value in apart.items():
         print(f"truths, {name}: Mitsuba's differences are {100 * value:.2f} % from ours")
     if picture is not None:

@@ -120,7 +120,9 @@ def main() -> int:
         if slant in SHOWN:
             strips.append(np.hstack([middle(one) for one in (plain, picture, truth)]))
     if given.out is not None:
-        cv2.imwrite(str(given.out), np.vstack(strips), [cv2.IMWRITE_JPEG_QUALITY, 90])
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        if not cv2.imwrite(str(given.out), np.vstack(strips), [cv2.IMWRITE_JPEG_QUALITY, 90]):
+            raise SystemExit(f'{given.out} cannot be written')
     finish({'slants': results}, given.json)
     return 0
 

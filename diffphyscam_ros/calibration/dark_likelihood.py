@@ -35,6 +35,11 @@ MOST_BINS = 400
 REACH = 4.5
 """Deviations of DSNU over which it is integrated."""
 
+NODES = 200
+"""Of the integral with all photosites; where it needs more, as many photosites fewer are used."""
+
+MOST_NODES = 4000
+
 HOT = 6.0
 """Standard deviations by which a photosite stands out in the longest frames and is left out."""
 
@@ -76,12 +81,20 @@ def fit_darkness(
         the last ∞.
     :param middle: (codes,) electrons of each code, to start from.
     :param gain_std: relative standard deviation of the gain that the electrons rest on.
-    :return: None where the codes do not vary, or the likelihood has no maximum.
+    :return: None where the codes do not vary, the likelihood has no maximum, or the fixed pattern
+        is so much larger than the noise that it cannot be integrated.
     """
-    runs = _cold(sorted(runs, key=lambda run: run.time), middle)
+    told = np.flatnonzero(electrons[1:] > electrons[:-1])
+    if not len(told):
+        return None
+    # Codes beyond the response's ends tell that they lie beyond, as its first and last one do.
+    runs = [DarkRun(run.codes.clip(told[0], told[-1]), run.time) for run in runs]
     if not runs or all(np.ptp(run.codes) == 0 for run in runs):
         return None
+    runs = _cold(sorted(runs, key=lambda run: run.time), middle)
     model = _Model(runs, electrons, middle, max(gain_std, 1e-4))
+    if len(model.grid) > MOST_NODES:
+        return None
     found = minimize(model, model.start, jac=True, method='BFGS', options={'gtol': 0.3})
     best = np.asarray(found.x)
     covariance = model.covariance(best)
@@ -99,7 +112,7 @@ def _cold(runs: list[DarkRun], middle: Array) -> list[DarkRun]:
     longest = middle[runs[-1].codes].mean(axis=0)
     least = 0.5 * float(np.median(np.diff(middle)[runs[-1].codes.clip(0, len(middle) - 2)]))
     spread = 1.4826 * float(np.median(np.abs(longest - np.median(longest))))
-    cold = np.flatnonzero(longest < np.median(longest) + HOT * max(spread, least))
+    cold = np.flatnonzero(longest <= np.median(longest) + HOT * max(spread, least))
     frames = sum(len(run.codes) for run in runs)
     step = -(-len(cold) * frames // MOST_VALUES)
     return [DarkRun(run.codes[:, cold[:: max(step, 1)]], run.time) for run in runs]
@@ -126,6 +139,15 @@ class _Model:
             [rest / self.scale[0], max(rate, 0.0) / self.scale[1],
              0.5 * np.log(noise), 0.5 * np.log(between), 0.0]
         )  # fmt: skip
+        # An even grid integrates a Gaussian exactly up to spacings of its own deviation.
+        heat = np.maximum(rate * times, 0.0)
+        told = sum(len(run.codes) / (noise + more) for run, more in zip(runs, heat, strict=True))
+        nodes = max(int(2 * REACH * between**0.5 * told**0.5), 24)
+        self.grid = np.linspace(-REACH, REACH, nodes)
+        weight = np.exp(-0.5 * self.grid**2)
+        self.weight = np.log(weight / weight.sum())
+        fewer = -(-nodes // NODES)
+        runs = [DarkRun(run.codes[:, ::fewer], run.time) for run in runs]
 
         low, high, place, counts, own = [], [], [], [], []
         offset = 0
@@ -148,13 +170,6 @@ class _Model:
         shape = (runs[0].codes.shape[1], offset)
         self.counts = coo_array((np.ones(len(where[0])), where), shape=shape).tocsr()
         self.turned = self.counts.T.tocsr()
-        # An even grid integrates a Gaussian exactly up to spacings of its own deviation.
-        heat = np.maximum(rate * times, 0.0)
-        told = sum(len(run.codes) / (noise + more) for run, more in zip(runs, heat, strict=True))
-        nodes = int(np.clip(2 * REACH * between**0.5 * told**0.5, 24, 200))
-        self.grid = np.linspace(-REACH, REACH, nodes)
-        weight = np.exp(-0.5 * self.grid**2)
-        self.weight = np.log(weight / weight.sum())
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
         """Return −log likelihood and its gradient."""

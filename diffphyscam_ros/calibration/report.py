@@ -104,12 +104,15 @@ def _cards(found: Calibration) -> str:
         cards.append(('reprojection error, rms', f'{fit.fit.rms:.3f}', 'px'))
         if fit.held_out == fit.held_out:
             cards.append(('in views held out', f'{fit.held_out:.3f}', 'px'))
-    for item in found.estimated:
-        if item.name in ('defocus_gain', 'vignetting_gain', 'read_noise', 'full_well'):
-            number, _, rest = value_parts(item)[0].partition(' ± ')
+    headed = ('defocus_gain', 'vignetting_gain', 'read_noise', 'full_well')
+    for item in latest(found.estimated).values():
+        parts = value_parts(item) if item.name in headed else []
+        colours = ('red', 'green', 'blue') if len(parts) == 3 else ('',) * len(parts)
+        for text, colour in zip(parts, colours, strict=True):
+            number, _, rest = text.partition(' ± ')
             unit = '' if item.unit == '1' else unit_text(item.unit)
             note = f'± {rest} {unit}' if rest else unit
-            cards.append((item.name.replace('_', ' '), number, note))
+            cards.append((f'{item.name} {colour}'.strip().replace('_', ' '), number, note))
     rows = ''.join(
         f'<div class="card"><div class="what">{escape(what)}</div><div class="number">'
         f'{escape(number)} <small>{escape(note)}</small></div></div>'

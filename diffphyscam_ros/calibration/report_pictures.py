@@ -30,6 +30,7 @@ from diffphyscam_ros.calibration.target_print import shapes
 from diffphyscam_ros.calibration.targets import Target
 from diffphyscam_ros.calibration.types import RecordedFrame
 from diffphyscam_ros.camera import CameraSettings, PhysicalCamera, SensorModel
+from diffphyscam_ros.camera.color import IDENTITY
 from diffphyscam_ros.camera.plain import plain_copy
 
 Array = npt.NDArray[Any]
@@ -270,15 +271,18 @@ def _through_mask(lens: PhysicalCamera, depth: Array, settings: CameraSettings) 
 
 def _light(recorded: Array, sense: PhysicalCamera, settings: CameraSettings) -> Array:
     """Return the irradiance that gives the recorded values, (H, W, 3)."""
+    matrix = np.asarray(sense.sensor.color_matrix, np.float64).reshape(3, 3)
+    unmixed = recorded @ np.linalg.pinv(matrix).T
     levels = np.concatenate([[0.0], np.geomspace(1e-9, 1e9, LEVELS)])
     ramp = torch.from_numpy(levels)[None, :, None].expand(1, -1, 3).contiguous()
     stages = tuple(stage for stage in sense.stages if stage not in ('mosaic', 'quantization'))
-    smooth = PhysicalCamera(replace(sense.sensor, bayer_pattern='none'), stages=stages)
+    plain = replace(sense.sensor, bayer_pattern='none', color_matrix=IDENTITY)
+    smooth = PhysicalCamera(plain, stages=stages)
     with torch.no_grad():
         values = smooth.sense(ramp, settings).image[0].numpy()
     return np.stack(
         [
-            np.interp(recorded[..., c], *_rising(values[:, c], levels)).astype(np.float64)
+            np.interp(unmixed[..., c], *_rising(values[:, c], levels)).astype(np.float64)
             for c in range(3)
         ],
         axis=-1,

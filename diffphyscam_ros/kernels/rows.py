@@ -90,10 +90,10 @@ def _mixer(columns: int) -> Callable[..., Any]:
     return mix_plainly if config.DISABLE_JIT else mix
 
 
-mix_twos, mix_threes, mix_fours = _mixer(2), _mixer(3), _mixer(4)
+mix_threes, mix_fours = _mixer(3), _mixer(4)
 """``mix_fours(table, rows, weights)``: the sum of weight · row, as four float32.
 
-:param table: C-contiguous float32 of any shape that ends in two, three, four columns.
+:param table: C-contiguous float32 of any shape that ends in three, or four, columns.
 :param rows: tuple of unsigned row numbers, of the table as (N, columns); not checked.
 :param weights: as many float32.
 """

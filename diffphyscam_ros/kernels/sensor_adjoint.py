@@ -14,6 +14,7 @@ from typing import Any
 from numba import prange
 import numpy as np
 import torch
+from torch.autograd.function import once_differentiable
 
 from diffphyscam_ros.kernels.noise import fill_normals, log_float32
 from diffphyscam_ros.kernels.pixels import interleave
@@ -274,6 +275,7 @@ class _ReadOut(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *given: torch.Tensor) -> Any:
         light, gain, extra, offset, table = ctx.saved_tensors
         words, kind, soft = ctx.rest

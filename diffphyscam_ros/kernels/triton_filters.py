@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 import triton
 import triton.language as tl
 
@@ -131,6 +132,7 @@ class _Resample(torch.autograd.Function):
         return _launch(x, mode, rows, columns, taps)
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *given: torch.Tensor) -> Any:
         mode, rows, columns, taps = ctx.rest
         return _launch(given[0], _ADJOINTS[mode], rows, columns, taps), None, None, None, None

@@ -13,6 +13,7 @@ import math
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 import triton
 import triton.language as tl
 
@@ -137,7 +138,7 @@ def _sensor(  # type: ignore[no-untyped-def]
     row = (image * tl.num_programs(0) + block) * (_SINGLE + 4)
     for channel in tl.static_range(3):
         place = 3 * pixel + channel
-        here = image * 3 * size + place
+        here = image.to(tl.int64) * 3 * size + place
         scale, dark = tl.load(table + channel), tl.load(table + 3 + channel)
         shot, read = tl.load(table + 6 + channel), tl.load(table + 9 + channel)
         slope, bias = tl.load(table + 12 + channel), tl.load(table + 15 + channel)
@@ -242,6 +243,7 @@ class _ReadOut(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *given: torch.Tensor) -> Any:
         light, gain, extra, offset, table = ctx.saved_tensors
         numbers, kind, reads, soft = ctx.rest

@@ -114,7 +114,8 @@ def from_message(message: CameraInfo) -> CalibrationInfo:
             f'binning {message.binning_x}x{message.binning_y}: only full resolution is supported'
         )
     region = message.roi
-    if region.x_offset or region.y_offset or region.width not in (0, message.width):
+    sizes = (region.width, region.height), (message.width, message.height)
+    if region.x_offset or region.y_offset or (any(sizes[0]) and sizes[0] != sizes[1]):
         raise ValueError('a region of interest is set: only the full image is supported')
     return from_numbers(
         message.width,
@@ -140,8 +141,8 @@ def load(path: Path) -> CalibrationInfo:
         if not isinstance(content, dict):
             raise ValueError('it must map names to values (image_width, camera_matrix, ...)')
         return from_numbers(
-            int(_entry(content, 'image_width')),
-            int(_entry(content, 'image_height')),
+            _pixels(content, 'image_width'),
+            _pixels(content, 'image_height'),
             _numbers(content, 'camera_matrix'),
             str(content.get('distortion_model', '')),
             _numbers(content, 'distortion_coefficients'),
@@ -156,6 +157,14 @@ def _entry(content: dict[str, Any], name: str) -> Any:
     if name not in content:
         raise ValueError(f'{name} is missing')
     return content[name]
+
+
+def _pixels(content: dict[str, Any], name: str) -> int:
+    """Return a size in px."""
+    value = _entry(content, name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f'{name} is {value!r}: must be a whole number of pixels')
+    return value
 
 
 def _numbers(

@@ -16,6 +16,7 @@ import rclpy
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from diffphyscam_ros.calibration.exports import exported
 from diffphyscam_ros.calibration.outputs import summary, untouched, write_outputs
 from diffphyscam_ros.calibration.pipeline import (
     audit_only,
@@ -94,6 +95,8 @@ class CalibrationNode(Node):
         log.info('\n' + summary(found))
         for path in write_outputs(found, Path(str(self.values['out']))):
             log.info(f'wrote {path}')
+        for reason in exported(found)[1]:
+            log.warning(f'not written: {reason}')
         if untouched(found):
             log.warning(untouched(found))
         for reason in found.below:
@@ -111,7 +114,7 @@ def main(args: list[str] | None = None) -> int:
     try:
         node = CalibrationNode()
         return node.run()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         print(f'calibration_node: {error}', file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import rclpy
+from rclpy.exceptions import InvalidServiceNameException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
@@ -65,7 +66,15 @@ def commit(found: Calibration, camera: str, node: Node | None = None) -> str:
 
 def _send(node: Node, message: CameraInfo, camera: str) -> str:
     name = service_name(camera)
-    client = node.create_client(SetCameraInfo, name)
+    try:
+        client = node.create_client(SetCameraInfo, name)
+    except InvalidServiceNameException as error:
+        raise CalibrationError(
+            'camera to send K to',
+            camera,
+            allowed='a ROS namespace, as /camera',
+            remedy=str(error).splitlines()[0],
+        ) from None
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
     try:

@@ -98,6 +98,16 @@ class TritonVisibility:
         self, looked: _Looked, limits: torch.Tensor | None, kept: torch.Tensor | None
     ) -> torch.Tensor:
         """Enter all triangles below the limits; write the keys seen to ``kept``."""
+        try:
+            return self._entered(looked, limits, kept)
+        except BaseException:
+            self._keys = self._keys.new_zeros(0)  # they hold a part of this picture
+            raise
+
+    def _entered(
+        self, looked: _Looked, limits: torch.Tensor | None, kept: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Do the same, leaving keys behind when it is interrupted."""
         view, faces, keys = looked.view, looked.faces, self._keys
         size = view.width, view.height
         if len(faces) > 0:

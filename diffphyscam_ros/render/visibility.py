@@ -161,6 +161,7 @@ class CpuVisibility:
         geometry, view = sight.geometry, sight.view
         matrices = np.ascontiguousarray(sight.mesh_to_camera[:, :3, :].numpy())
         signs = culled_signs(sight.mesh_to_camera, sight.double_sided)
+        keys, self._keys = self._keys, np.zeros((0, 0), np.int64)  # until they are clean again
         rasterize(
             geometry.faces.numpy(),
             geometry.face_blocks,
@@ -173,11 +174,12 @@ class CpuVisibility:
             view.width,
             view.height,
             view.near,
-            self._keys,
+            keys,
             limits,
         )
         pixels = view.width * view.height
         if len(self._triangles) != pixels:
             self._triangles = np.empty(pixels, np.int32)
-        merge_keys(self._keys, seen, self._triangles)
+        merge_keys(keys, seen, self._triangles)
+        self._keys = keys
         return torch.from_numpy(self._triangles)

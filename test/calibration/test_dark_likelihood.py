@@ -115,3 +115,57 @@ def test_a_long_dark_frame_is_dark_though_a_steep_response_brightens_it() -> Non
             )
         )  # fmt: skip
     assert list(roles_of(frames).values()) == ['flat'] * 2 + ['dark'] * 4
+
+
+def test_codes_below_the_response_tell_that_they_are_below() -> None:
+    """A response known from some code on only: what lies under it is cut off, not lost."""
+    random = np.random.default_rng(5)
+    offset = random.normal(0.0, DSNU, 6000)
+    pedestal, runs = 82, []
+    for time in TIMES:
+        noise = (READ**2 + RATE * time) ** 0.5 * random.normal(size=(6, len(offset)))
+        electrons = RATE * time + offset + noise
+        runs.append(DarkRun(np.rint(pedestal + electrons * LAST / FULL).astype(np.int64), time))
+    limits = (np.arange(1, LAST + 1) - 0.5 - pedestal) * FULL / LAST
+    limits[:pedestal] = -np.inf
+    edges = np.concatenate([[-np.inf], limits, [np.inf]])
+    middle = np.maximum(np.arange(LAST + 1) - pedestal, 0) * FULL / LAST
+    assert (runs[0].codes < pedestal).mean() > 0.3
+    found = fit_darkness(runs, edges, middle, 1e-3)
+    assert found is not None and found.rate is not None
+    for (value, std), true in (
+        (found.read_noise, READ),
+        (found.dsnu, DSNU),
+        (found.rate, RATE),
+    ):
+        assert abs(value - true) < 4.0 * std and abs(value / true - 1.0) < 0.04
+
+
+@pytest.mark.parametrize('height', [np.inf, -np.inf])
+def test_a_response_that_tells_nothing_of_the_dark_is_left_alone(height: float) -> None:
+    runs, edges, middle = dark('linear', 1)
+    flat = np.full_like(edges, height)
+    flat[0], flat[-1] = -np.inf, np.inf
+    assert fit_darkness(runs, flat, np.zeros_like(middle), 1e-3) is None
+
+
+@pytest.mark.parametrize(('dsnu', 'read', 'frames'), [(20.0, 2.0, 60), (30.0, 1.0, 16)])
+def test_a_fixed_pattern_far_above_the_noise_is_integrated(
+    dsnu: float, read: float, frames: int
+) -> None:
+    random = np.random.default_rng(2)
+    offset = random.normal(100.0, dsnu, 3000)
+    codes = np.rint(offset + read * random.normal(size=(frames, len(offset)))).astype(np.int64)
+    edges = np.concatenate([[-np.inf], np.arange(1, 301) - 0.5, [np.inf]])
+    found = fit_darkness([DarkRun(codes, 0.01)], edges, np.arange(301.0), 1e-3)
+    assert found is not None
+    for (value, std), true in ((found.dsnu, float(offset.std())), (found.read_noise, read)):
+        assert abs(value - true) < 4.0 * std
+
+
+def test_a_fixed_pattern_that_cannot_be_integrated_is_refused() -> None:
+    random = np.random.default_rng(2)
+    offset = random.normal(1000.0, 200.0, 500)
+    codes = np.rint(offset + 0.3 * random.normal(size=(64, 500))).astype(np.int64)
+    edges = np.concatenate([[-np.inf], np.arange(1, 2001) - 0.5, [np.inf]])
+    assert fit_darkness([DarkRun(codes, 0.01)], edges, np.arange(2001.0), 1e-3) is None

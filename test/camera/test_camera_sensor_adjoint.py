@@ -146,3 +146,11 @@ def test_gradients_are_finite_in_the_dark_and_in_the_glare(light: float) -> None
         image, found = slopes(adjoint_path.read_out, replace(sensor, full_well=1e9), picture, True)
         assert bool(image.isfinite().all())
         assert all(bool(slope.isfinite().all()) for slope in found.values())
+
+
+def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
+    light = torch.rand(30, 40, 3, requires_grad=True)
+    image = PhysicalCamera(SENSOR, RAW).sense(light, SETTINGS).image
+    (slope,) = torch.autograd.grad(image.square().sum(), light, create_graph=True)
+    with pytest.raises(RuntimeError, match='once_differentiable'):
+        slope.sum().backward()

@@ -65,6 +65,14 @@ def test_double(size: tuple[int, int]) -> None:
     compare(lambda x: triton_filters.double(x, *size), lambda x: reference.double(x, *size), half)
 
 
+def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
+    x = torch.rand(1, 1, 4, 6, device=DEVICE, requires_grad=True)
+    loss = triton_filters.halve(x).square().sum() + (x**3).sum()
+    (slope,) = torch.autograd.grad(loss, x, create_graph=True)
+    with pytest.raises(RuntimeError, match='once_differentiable'):
+        slope.sum().backward()
+
+
 @pytest.mark.skipif(DEVICE == 'cpu', reason='no CUDA device')
 @pytest.mark.parametrize('occlusion', [False, True])
 def test_defocus_on_cuda_is_that_of_the_cpu(occlusion: bool) -> None:

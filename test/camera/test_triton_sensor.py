@@ -136,6 +136,16 @@ def test_darkness_and_saturation_have_finite_gradients() -> None:
     assert bool(image.isfinite().all())
 
 
+def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
+    sensor = SensorModel(**REAL)
+    light = torch.rand(*SIZE, 3, device=DEVICE, requires_grad=True)
+    image, _ = triton_path.read_out(light, sensor.settings, sensor, SENSOR_STAGES, 1, 1, False)
+    loss = image.square().sum() + (light**3).sum()
+    (slope,) = torch.autograd.grad(loss, light, create_graph=True)
+    with pytest.raises(RuntimeError, match='once_differentiable'):
+        slope.sum().backward()
+
+
 def test_only_what_the_kernel_knows_is_given_to_it() -> None:
     light = torch.rand(*SIZE, 3)
     assert not triton_path.serves(SENSOR_STAGES, light, SensorModel())  # not on CUDA

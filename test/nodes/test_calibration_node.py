@@ -14,8 +14,10 @@ pytest.importorskip('rosbags', reason='rosbags is not installed')
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'calibration'))
 
 import pipeline_bags as bags
+from sensor_msgs.msg import CameraInfo
 from sensor_msgs.srv import SetCameraInfo
 
+from diffphyscam_ros.calibration.errors import CalibrationError
 from diffphyscam_ros.camera import SensorModel
 from diffphyscam_ros.nodes.calibration_parameters import (
     CALIBRATION_TABLE,
@@ -23,6 +25,7 @@ from diffphyscam_ros.nodes.calibration_parameters import (
     request_from,
     words,
 )
+from diffphyscam_ros.nodes.commit_camera_info import _send as send
 from diffphyscam_ros.nodes.commit_camera_info import service_name
 from diffphyscam_ros.nodes.parameter import ParameterError
 
@@ -85,6 +88,19 @@ def test_services_of_a_camera():
     assert service_name('/camera') == '/camera/set_camera_info'
     assert service_name('/left/') == '/left/set_camera_info'
     assert service_name('/a/set_camera_info') == '/a/set_camera_info'
+
+
+def test_a_camera_that_no_service_can_be_named_after_is_refused():
+    import rclpy
+    from rclpy.node import Node
+
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    try:
+        with pytest.raises(CalibrationError, match=r"'/cam-1': must be a ROS namespace"):
+            send(Node('asking', context=context), CameraInfo(), '/cam-1')
+    finally:
+        rclpy.try_shutdown(context=context)
 
 
 def test_it_calibrates_logs_and_sends_k_to_the_camera(boards, tmp_path):

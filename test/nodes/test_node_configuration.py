@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 import pytest
+from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
 from diffphyscam_ros.camera.sensor_model import SensorModel
 from diffphyscam_ros.camera.settings import CameraSettings
@@ -231,6 +232,9 @@ def test_unknown_keys_of_a_calibration_file_are_named(tmp_path):
         ('', 'must map'),
         ('- 1', 'must map'),
         ('image_width: 4', 'image_height is missing'),
+        ('image_width: .inf\nimage_height: 3', 'image_width is inf: must be a whole number'),
+        ('image_width: 4.5\nimage_height: 3', 'image_width is 4.5: must be a whole number'),
+        ('image_width: true\nimage_height: 3', 'image_width is True: must be a whole number'),
         ('image_width: 4\nimage_height: 3\ncamera_matrix: {data: x}', 'list of numbers'),
         (
             'image_width: 4\nimage_height: 3\ncamera_matrix: {data: [1]}\n'
@@ -289,3 +293,21 @@ def test_the_depth_of_field_has_its_limits():
     assert near == pytest.approx(hyperfocal) and math.isinf(infinity)
     dead = resolve(None, {'focal_length': 0.05, 'defocus_dead_zone': 0.5})
     assert np.allclose(depth_of_field(dead), (1.5, 2.5))
+
+
+@pytest.mark.parametrize(
+    ('region', 'whole'),
+    [((0, 0, 0, 0), True), ((0, 0, 640, 480), True), ((0, 0, 640, 100), False),
+     ((0, 0, 320, 480), False), ((0, 8, 640, 480), False)],
+)  # fmt: skip
+def test_only_the_full_image_is_taken_from_a_message(region, whole):
+    message = CameraInfo(width=640, height=480, distortion_model='plumb_bob', d=[0.0] * 5)
+    message.k = [600.0, 0.0, 320.0, 0.0, 600.0, 240.0, 0.0, 0.0, 1.0]
+    message.roi = RegionOfInterest(
+        x_offset=region[0], y_offset=region[1], width=region[2], height=region[3]
+    )
+    if whole:
+        assert calibration_info.from_message(message).width == 640
+    else:
+        with pytest.raises(ValueError, match='region of interest'):
+            calibration_info.from_message(message)

@@ -12,12 +12,7 @@ from numba.core.errors import TypingError
 import numpy as np
 import pytest
 
-from diffphyscam_ros.kernels.rows import add_fours, mix_fours, mix_threes, mix_twos
-
-
-@njit
-def _mixed_twos(table, rows, weights):
-    return mix_twos(table, rows, weights)
+from diffphyscam_ros.kernels.rows import add_fours, mix_fours, mix_threes
 
 
 @njit
@@ -35,7 +30,7 @@ def _added_fours(table, rows, weights, numbers):
     add_fours(table, rows, weights, numbers)
 
 
-MIXERS = {2: _mixed_twos, 3: _mixed_threes, 4: _mixed_fours}
+MIXERS = {3: _mixed_threes, 4: _mixed_fours}
 
 
 def _rows(*numbers):

@@ -18,7 +18,7 @@ import torch
 
 from diffphyscam_ros.render import Intrinsics
 from diffphyscam_ros.render.frame import FramePacker
-from diffphyscam_ros.render.visibility import CpuVisibility
+from diffphyscam_ros.render.visibility import CpuVisibility, Sight
 from diffphyscam_ros.scene import Instance, Material, Mesh, Scene
 
 pytest.importorskip('triton', reason='triton is not installed: pip install triton')
@@ -124,6 +124,33 @@ def test_vertices_that_break_on_their_way_are_left_out() -> None:
     wanted = CpuVisibility().triangles(frame.sight.on_cpu())
     given = TritonVisibility().triangles(frame.sight).cpu()
     assert torch.equal(given, wanted) and bool((wanted >= 0).any())
+
+
+@pytest.mark.parametrize(
+    ('backend', 'last'), [(CpuVisibility, 'visibility.merge_keys'),
+                          (TritonVisibility, 'triton_visibility.read_keys')]
+)  # fmt: skip
+def test_an_interrupted_look_leaves_nothing_behind(
+    backend: type, last: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Triangles of the picture that was not finished would be seen in the next one."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def sight(mesh: Mesh) -> Sight:
+        frame = FramePacker(DEVICE).frame(Scene((one(mesh),)), PINHOLE, torch.eye(4), 1e-3)
+        return frame.sight if backend is TritonVisibility else frame.sight.on_cpu()
+
+    corners = torch.tensor([[-0.2, -0.2, 4.0], [0.2, -0.2, 4.0], [0.0, 0.2, 4.0]])
+    single = sight(Mesh(corners, torch.arange(3, dtype=torch.int32)[None]))
+    crowd = sight(soup(1, 40, 0.5, 0.3))
+    visibility = backend()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(f'diffphyscam_ros.render.{last}', interrupted)
+        visibility.triangles(crowd)
+    given = visibility.triangles(single).cpu()
+    assert torch.equal(given, backend().triangles(single).cpu()) and int(given.max()) == 0
 
 
 @pytest.mark.parametrize('backend', [CpuVisibility, TritonVisibility])
