@@ -19,6 +19,7 @@ each kind; ``chosen``; ``exposures``: ``time``, ``level``, ``misfit`` (relative,
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,8 @@ from diffphyscam_ros.calibration.exposure_sweep import gather_sweep, Sweep
 from diffphyscam_ros.calibration.noise_estimates import refused
 from diffphyscam_ros.calibration.planes import Array
 from diffphyscam_ros.calibration.response_curves import Curve, CURVES, Gamma, Linear, Table
-from diffphyscam_ros.calibration.response_estimates import estimates_of
-from diffphyscam_ros.calibration.response_fit import Fit, fit_curve
+from diffphyscam_ros.calibration.response_estimates import estimates_of, LED_ON
+from diffphyscam_ros.calibration.response_fit import Fit, fit_curve, Observations
 from diffphyscam_ros.calibration.types import RecordedFrame, StageResult
 from diffphyscam_ros.camera.sensor_model import SensorModel
 
@@ -64,13 +65,19 @@ WRONG_TIME = 0.03
 """Share by which an exposure may differ from what all others say of it."""
 
 
-def estimate_response(frames: Iterable[RecordedFrame], sensor: SensorModel) -> StageResult:
+def estimate_response(
+    frames: Iterable[RecordedFrame],
+    sensor: SensorModel,
+    electrons: tuple[float, float] | None = None,
+) -> StageResult:
     """Estimate the response from an exposure sweep.
 
     :param frames: of role 'sweep', with exposure times, and 'dark' ones, which pin the value of
         darkness; others are left out. They are gone through once.
     :param sensor: nominal: the unit of exposure, and the black level of curves that cannot tell
         it.
+    :param electrons: how many of the S·X that a gamma curve finds by itself are one of a
+        photo-electron, where that is known, and its standard deviation.
     """
     sweep = gather_sweep(frames)
     messages = [f'{count} frames left out: {why}' for why, count in sweep.skipped.items()]
@@ -84,7 +91,7 @@ def estimate_response(frames: Iterable[RecordedFrame], sensor: SensorModel) -> S
         )
     if not sweep.dark:
         messages.append('no dark frames: the value of darkness is that of the curve at exposure 0')
-    fit, held_out = _chosen(sweep, sensor)
+    fit, held_out = _chosen(sweep, sensor, electrons)
     misfit, noise = _misfits(fit, sweep)
     wrong = np.flatnonzero((np.abs(misfit) > WRONG_TIME) & (np.abs(misfit) > 5.0 * noise))
     for index in wrong:
@@ -126,7 +133,9 @@ def _refusal(sweep: Sweep) -> str:
     return ''
 
 
-def _chosen(sweep: Sweep, sensor: SensorModel) -> tuple[Fit, dict[str, float]]:
+def _chosen(
+    sweep: Sweep, sensor: SensorModel, electrons: tuple[float, float] | None
+) -> tuple[Fit, dict[str, float]]:
     """Return the fit of the simplest curve that predicts as well as the best."""
     seen, sites = sweep.seen, len(sweep.channel)
     black = float(np.asarray(sensor.black_level))
@@ -151,8 +160,29 @@ def _chosen(sweep: Sweep, sensor: SensorModel) -> tuple[Fit, dict[str, float]]:
     )
     if simple is Table:
         return free, errors
-    used = lit if simple is Gamma else np.ones_like(lit)
-    return fit_curve(_curve(simple, sweep, black, top), seen.chosen(used), sites), errors
+    used = seen.chosen(lit if simple is Gamma else np.ones_like(lit))
+    fit = fit_curve(_curve(simple, sweep, black, top), used, sites)
+    if electrons is not None and isinstance(fit.curve, Gamma):
+        fit = _in_electrons(fit, fit.curve, used, sites, electrons)
+    return fit, errors
+
+
+def _in_electrons(
+    fit: Fit, curve: Gamma, seen: Observations, sites: int, electrons: tuple[float, float]
+) -> Fit:
+    """Return the gamma curve whose S·X is that of photo-electrons."""
+    value, std = electrons
+    length = float(np.exp(fit.theta[0])) - np.log2(value)
+
+    def held(length: float, bias: float | None) -> Fit:
+        return fit_curve(Gamma(curve.black, curve.top, bias, length), seen, sites)
+
+    found = held(length, curve.bias)
+    others = [held(length + std / value / np.log(2.0), curve.bias)]
+    if curve.bias is None:
+        others.append(held(length, float(found.theta[2]) + LED_ON))
+    changes = np.stack([other.theta - found.theta for other in others])
+    return replace(found, covariance=found.covariance + changes.T @ changes)
 
 
 def _curve(kind: type[Curve], sweep: Sweep, black: float, top: float) -> Curve:
@@ -164,7 +194,7 @@ def _curve(kind: type[Curve], sweep: Sweep, black: float, top: float) -> Curve:
     if kind is Linear and len(dark):
         return Linear(float(dark.mean()), top)
     if kind is Gamma and sweep.begins:
-        return Gamma(0.0, top, begins=True)
+        return Gamma(0.0, top, bias=0.0)
     return kind(min(black, 0.9 * float(seen.value.min())), top)
 
 

@@ -101,25 +101,36 @@ class Sigmoid(Curve):
         return np.maximum(np.log(unit / (1 - unit)) + 3.0, 0.05)
 
 
+FIXED = 1e7
+"""Factor of what a penalty does not let go."""
+
+
 class Gamma(Curve):
     """v = b + (1 − b)·(g·(log2(S·X))^γ + o), with S·X = x·2^L: θ = ln L, ln γ, o.
 
     g makes the highest value that of x = 1.
 
-    :param begins: o is 0: light begins at the value of darkness. γ and L nearly cancel, and with o
-        free they are known four times worse.
+    :param bias: o, where it is known: 0 where light begins at the value of darkness. γ and L
+        nearly cancel, and with o free they are known four times worse.
+    :param length: L, where it is known.
     """
 
     kind = 'gamma'
 
-    def __init__(self, black: float, top: float, begins: bool = False) -> None:
+    def __init__(
+        self,
+        black: float,
+        top: float,
+        bias: float | None = None,
+        length: float | None = None,
+    ) -> None:
         """See the class."""
         super().__init__(black, top)
-        self.begins = begins
+        self.bias, self.length = bias, length
 
     def start(self) -> Array:
         """Return ln L, ln γ, o."""
-        return np.array([np.log(16.0), np.log(5.0), 0.0])
+        return np.array([np.log(self.length or 16.0), np.log(5.0), self.bias or 0.0])
 
     def gain(self, theta: Array) -> float:
         """Return g."""
@@ -141,8 +152,12 @@ class Gamma(Curve):
 
     def penalty(self, theta: Array) -> tuple[Array, float]:
         """Hold L near 16 where the data say nothing: with γ it is nearly a power of x."""
-        held = 1e7 * theta[2] if self.begins else 0.0
-        return np.array([theta[0] - np.log(16.0), held]), 1e-7
+        bias = 0.0 if self.bias is None else FIXED * (theta[2] - self.bias)
+        if self.length is None:
+            length = theta[0] - np.log(16.0)
+        else:
+            length = FIXED * (theta[0] - np.log(self.length))
+        return np.array([length, bias]), 1e-7
 
 
 class Table(Curve):

@@ -138,10 +138,13 @@ class _Maker:
 
         gamma, gain, bias, signal = (float(v) for v in parameters(theta))
         std = [float(v) for v in self.spread(parameters)]
-        if curve.begins:
+        bias_why = counted = ''
+        if curve.bias is not None:
             bias_why = 'values gather at digital 0 in the dark: light is taken to begin there'
-        else:
-            bias_why, std[2] = '', float(np.hypot(std[2], LED_ON))
+        elif curve.length is None:
+            std[2] = float(np.hypot(std[2], LED_ON))
+        if curve.length is not None:
+            counted = f'{self.why}, in the unit in which photon transfer finds shot noise of 1'
         nominal = self._nominal_signal(self.nominal[1])
         light = float(np.asarray(self.sensor.aggregator_gain)) * signal / nominal
         aggregator = Estimate(
@@ -149,9 +152,9 @@ class _Maker:
             'weak', 'by convention: so that pictures keep the nominal brightness', *self.origin,
         )  # fmt: skip
         return (
-            self.estimate('response_gamma', gamma, std[0]),
-            self.estimate('response_gains', (gain,) * 3, (std[1],) * 3),
-            self.estimate('response_biases', (bias,) * 3, (std[2],) * 3, bias_why),
+            self.estimate('response_gamma', gamma, std[0], counted),
+            self.estimate('response_gains', (gain,) * 3, (std[1],) * 3, counted),
+            self.estimate('response_biases', (bias,) * 3, (std[2],) * 3, bias_why or counted),
             aggregator,
         )
 

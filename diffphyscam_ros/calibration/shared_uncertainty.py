@@ -46,12 +46,45 @@ def _wider(estimate: Estimate, relative: tuple[float, ...]) -> Estimate:
     return replace(estimate, std=wide if isinstance(estimate.std, tuple) else wide[0])
 
 
+ALIKE = 0.02
+"""Share by which the shot noise of channels may differ that count the same electrons."""
+
+
+def unit_of_electrons(noise: StageResult, response: StageResult) -> tuple[float, float] | None:
+    """Return how many of a gamma response's X are one photo-electron, and its deviation.
+
+    The logarithm in that response fixes S·X, but hardly: γ and the unit nearly cancel. Photon
+    transfer knows it some fifty times better, for the shot noise of X photo-electrons is √X.
+
+    :param noise: in the unit that the response found by itself.
+    :return: None where the response is none of those, or what photon transfer says is no more
+        than a filter's doing: pictures with interpolated or smoothed noise, channels that differ,
+        or a unit that the curve contradicts.
+    """
+    kind, unit = _estimate(response, 'response_type'), _estimate(response, 'aggregator_gain')
+    shot = _estimate(noise, 'shot_noise_gain')
+    if kind is None or kind.value != 'gamma' or unit is None or unit.std is None:
+        return None
+    if shot is None or shot.std is None or shot.verdict != 'estimated':
+        return None
+    squares = tuple(value**2 for value in _numbers(shot.value))
+    relative = max(
+        2.0 * std / value
+        for value, std in zip(_numbers(shot.value), _numbers(shot.std), strict=True)
+    )
+    mean = sum(squares) / len(squares)
+    share = _numbers(unit.std)[0] / _numbers(unit.value)[0]
+    differ = max(abs(math.log(square / mean)) for square in squares)
+    if differ > ALIKE + 3.0 * relative or abs(math.log(mean)) > 3.0 * math.hypot(share, relative):
+        return None
+    return mean, mean * relative
+
+
 def with_unit_of_electrons(noise: StageResult, response: StageResult) -> StageResult:
     """Return the noise with the uncertainty of the unit in which a gamma response counts.
 
-    The logarithm in that response fixes S·X, but hardly: γ and the unit nearly cancel. What the
-    response says of ``aggregator_gain`` is how well the unit is known. The errors are one error:
-    pictures made with all these values together are as noisy as the recorded ones.
+    What the response says of ``aggregator_gain`` is how well the unit is known. The errors are one
+    error: pictures made with all these values together are as noisy as the recorded ones.
     """
     kind, unit = _estimate(response, 'response_type'), _estimate(response, 'aggregator_gain')
     if kind is None or kind.value != 'gamma' or unit is None or unit.std is None:

@@ -23,13 +23,14 @@ from diffphyscam_ros.calibration.recording import Recording
 from diffphyscam_ros.calibration.request import Request
 from diffphyscam_ros.calibration.response import estimate_response
 from diffphyscam_ros.calibration.shared_uncertainty import (
+    unit_of_electrons,
     with_darkness,
     with_focal_length,
     with_gains,
     with_unit_of_electrons,
 )
 from diffphyscam_ros.calibration.starting_values import poses
-from diffphyscam_ros.calibration.types import RecordedFrame, StageResult
+from diffphyscam_ros.calibration.types import Estimate, RecordedFrame, StageResult
 from diffphyscam_ros.calibration.vignetting import estimate_vignetting
 from diffphyscam_ros.camera.sensor_model import SensorModel
 
@@ -177,10 +178,23 @@ def run_vignetting(context: Context) -> StageResult:
 
 
 def run_noise(context: Context) -> StageResult:
-    """Photon transfer, from flat and dark frames."""
+    """Photon transfer, from flat and dark frames.
+
+    Where it knows the unit of a gamma response better than the curve does, the response is fitted
+    again in that unit, and the noise found again with it.
+    """
     result = estimate_noise(context.frames('noise', 'flat', 'dark'), context.sensor)
     response = context.results['response']
-    return with_darkness(with_unit_of_electrons(result, response), response)
+    counted: tuple[Estimate, ...] = ()
+    electrons = unit_of_electrons(result, response)
+    if electrons is not None:
+        sweep = context.frames('response in electrons', 'sweep', 'dark')
+        response = estimate_response(sweep, context.sensor, electrons)
+        counted = response.estimates
+        sensor = sensor_with(context.sensor, counted)
+        result = estimate_noise(context.frames('noise in electrons', 'flat', 'dark'), sensor)
+    result = with_darkness(with_unit_of_electrons(result, response), response)
+    return replace(result, estimates=(*counted, *result.estimates))
 
 
 def run_defocus(context: Context) -> StageResult:
