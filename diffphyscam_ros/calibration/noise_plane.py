@@ -41,6 +41,9 @@ NEARLY = 0.95
 """Of the level at which a photosite is full, and of full scale: above, it may be full in some
 frames, and of a curved response the light is not known."""
 
+FLAT_TOP = 0.98
+"""Of the brightness, and of the noise, that darker levels tell; with less it is cut."""
+
 UPPER = 0.9
 """Of saturation: the brightest pixels of a fitted level are at most there."""
 
@@ -119,6 +122,7 @@ def measure_plane(
     messages: list[str] = []
 
     flat = ~dark & paired
+    brightest = curve.light(np.array([level.brightest for level in levels]))
     full = None
     partly = np.zeros(0, np.int64)
     if flat.any():
@@ -128,9 +132,14 @@ def measure_plane(
         if high[ends].any():  # it is the converter that is full
             full = None
         partly = partly[~high[partly]]
+        flattened = _flattened(
+            mean, brightest, variance, np.array([run.frames for run in runs]), flat & ~high, dark
+        )
+        partly = np.union1d(partly, np.flatnonzero(flattened & ~high))
         high[ends] = high[partly] = True
-    end = well if full is None else full
-    brightest = curve.light(np.array([level.brightest for level in levels]))
+    # Where no level is full as a whole, the brightest photosites of one that is in part are.
+    end = float(brightest[partly].max()) if len(partly) else well
+    end = end if full is None else full
     usable = flat & ~high & ~low & ~bent & ~coarse & (brightest <= UPPER * end)
     if not usable.any():
         why = 'saturated' if high[flat].all() else 'saturated or too dark'
@@ -233,6 +242,31 @@ def measure_plane(
         messages=messages,
         plot=plot,
     )
+
+
+def _flattened(
+    mean: Array, brightest: Array, variance: Array, frames: Array, lit: Array, dark: Array
+) -> Array:
+    """Return at which levels the brightest photosites are full and the others are not, (n,).
+
+    What is brightest in a picture is brighter than its mean by the same factor at all levels,
+    until it is full. Beside that its noise is smaller than darker levels tell.
+
+    :param brightest: value below which all but few photosites are, by mean over ``frames``.
+    :param lit: flat levels that may be so.
+    """
+    rest = float(mean[dark].min()) if dark.any() else 0.0
+    signal = np.maximum(mean - rest, 1e-9)
+    noise = 2.58 * np.sqrt(np.nan_to_num(variance) / frames)  # where 99.5 % of a normal lie
+    contrast = (brightest - rest - noise) / signal
+    found = np.zeros(len(mean), bool)
+    for i in np.flatnonzero(lit):
+        below = lit & (signal > 0.15 * signal[i]) & (signal < 0.75 * signal[i])
+        if below.any():
+            expected = float(np.median(variance[below] / signal[below])) * signal[i]
+            flat_top = contrast[i] < FLAT_TOP * float(np.median(contrast[below]))
+            found[i] = flat_top and variance[i] < FLAT_TOP * expected
+    return found
 
 
 def _from_codes(

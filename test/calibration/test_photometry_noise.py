@@ -231,6 +231,19 @@ def test_saturated_flats_are_refused() -> None:
     assert all(e.verdict == 'not estimated' for e in result.estimates)
 
 
+@pytest.mark.parametrize('last', [0.026, 0.028, 0.03, 0.035])
+def test_flats_that_are_full_in_the_middle_alone_do_not_bend_the_line(last: float) -> None:
+    """A lens that darkens to the rim by a third: photosites fill from the middle outwards."""
+    wide = {'pixel_size': 24e-6, 'aggregator_gain': 1e14 / 16.0}
+    truth = replace(TRUTH, vignetting_gain=1.0, **wide)
+    nominal = replace(NOMINAL, vignetting_gain=0.0, **wide)
+    result = estimate_noise(recording(truth, flats=(*FLAT_TIMES[:5], last / 1.1, last)), nominal)
+    found = by_name(result)
+    assert found['prnu'].verdict == 'estimated' and not result.messages
+    assert np.abs(pulls(result, truth, ('response_gains', 'prnu', 'read_noise'))).max() < 3.0
+    assert found['full_well'].value == pytest.approx(truth.full_well, rel=0.02)
+
+
 def test_a_wrong_exposure_time_is_named() -> None:
     """The frames whose time is wrong, by their numbers and their time."""
     result = estimate_noise(
