@@ -46,6 +46,9 @@ def _wider(estimate: Estimate, relative: tuple[float, ...]) -> Estimate:
     return replace(estimate, std=wide if isinstance(estimate.std, tuple) else wide[0])
 
 
+UNIT_ERROR = 0.002
+"""Share by which the unit may be off besides: 0.05 to 0.25 % on simulated cameras."""
+
 ALIKE = 0.02
 """Share by which the shot noise of channels may differ that count the same electrons."""
 
@@ -77,7 +80,7 @@ def unit_of_electrons(noise: StageResult, response: StageResult) -> tuple[float,
     differ = max(abs(math.log(square / mean)) for square in squares)
     if differ > ALIKE + 3.0 * relative or abs(math.log(mean)) > 3.0 * math.hypot(share, relative):
         return None
-    return mean, mean * relative
+    return mean, mean * math.hypot(relative, UNIT_ERROR)
 
 
 def with_unit_of_electrons(noise: StageResult, response: StageResult) -> StageResult:

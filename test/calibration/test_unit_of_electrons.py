@@ -28,7 +28,7 @@ def test_the_unit_is_that_of_which_shot_noise_is_the_root() -> None:
     found = unit_of_electrons(noise((1.03, 1.031, 1.029)), response())
     assert found is not None
     assert found[0] == pytest.approx(1.03**2, rel=1e-4)
-    assert found[1] == pytest.approx(2.0 * 0.001 * 1.03, rel=1e-2)
+    assert found[1] == pytest.approx(1.03**2 * (0.002**2 + 0.0019417**2) ** 0.5, rel=1e-2)
 
 
 @pytest.mark.parametrize(
