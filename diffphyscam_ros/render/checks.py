@@ -51,7 +51,7 @@ def check_instance_poses(scene: Scene) -> None:
                 f'{tuple(instance.pose.shape)}: must be (4, 4)'
             )
         # NumPy: of so few numbers torch takes several times as long.
-        if not (np.abs(instance.pose.detach().cpu().numpy()) <= LARGEST).all():
+        if not (np.abs(instance.pose.detach().to('cpu', torch.float64).numpy()) <= LARGEST).all():
             raise ValueError(
                 f'pose of instance {instance.name!r} holds NaN or inf or more than {LARGEST:g}: '
                 'must be finite and in metres'

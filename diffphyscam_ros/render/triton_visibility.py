@@ -100,8 +100,8 @@ class TritonVisibility:
         """Enter all triangles below the limits; write the keys seen to ``kept``."""
         try:
             return self._entered(looked, limits, kept)
-        except BaseException:
-            self._keys = self._keys.new_zeros(0)  # they hold a part of this picture
+        except BaseException:  # Ctrl-C, too: the keys hold a part of this picture
+            self._keys, self._looked = self._keys.new_zeros(0), None
             raise
 
     def _entered(

@@ -158,10 +158,22 @@ class CpuVisibility:
         seen: npt.NDArray[np.int64] | None,
     ) -> torch.Tensor:
         """Enter all projected triangles below the limits; write the keys seen to ``seen``."""
+        try:
+            return self._entered(sight, limits, seen)
+        except BaseException:  # Ctrl-C, too: the keys hold a part of this picture
+            self._keys, self._limits = np.zeros((0, 0), np.int64), None
+            raise
+
+    def _entered(
+        self,
+        sight: Sight,
+        limits: npt.NDArray[np.int64] | None,
+        seen: npt.NDArray[np.int64] | None,
+    ) -> torch.Tensor:
+        """Do the same, leaving keys behind when it is interrupted."""
         geometry, view = sight.geometry, sight.view
         matrices = np.ascontiguousarray(sight.mesh_to_camera[:, :3, :].numpy())
         signs = culled_signs(sight.mesh_to_camera, sight.double_sided)
-        keys, self._keys = self._keys, np.zeros((0, 0), np.int64)  # until they are clean again
         rasterize(
             geometry.faces.numpy(),
             geometry.face_blocks,
@@ -174,12 +186,11 @@ class CpuVisibility:
             view.width,
             view.height,
             view.near,
-            keys,
+            self._keys,
             limits,
         )
         pixels = view.width * view.height
         if len(self._triangles) != pixels:
             self._triangles = np.empty(pixels, np.int32)
-        merge_keys(keys, seen, self._triangles)
-        self._keys = keys
+        merge_keys(self._keys, seen, self._triangles)
         return torch.from_numpy(self._triangles)

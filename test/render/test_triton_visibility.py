@@ -148,7 +148,9 @@ def test_an_interrupted_look_leaves_nothing_behind(
     visibility = backend()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(f'diffphyscam_ros.render.{last}', interrupted)
-        visibility.triangles(crowd)
+        visibility.triangles(crowd, layered=True)
+    with pytest.raises(RuntimeError, match='not layered'):
+        visibility.triangles_behind(torch.ones(61 * 43, dtype=torch.bool, device=DEVICE))
     given = visibility.triangles(single).cpu()
     assert torch.equal(given, backend().triangles(single).cpu()) and int(given.max()) == 0
 
