@@ -76,8 +76,8 @@ def estimate_response(
         darkness; others are left out. They are gone through once.
     :param sensor: nominal: the unit of exposure, and the black level of curves that cannot tell
         it.
-    :param electrons: how many of the S·X that a gamma curve finds by itself are one of a
-        photo-electron, where that is known, and its standard deviation.
+    :param electrons: of a response that is known to be a gamma curve, how many of the S·X that
+        the curve finds by itself are one of a photo-electron, and its standard deviation.
     """
     sweep = gather_sweep(frames)
     messages = [f'{count} frames left out: {why}' for why, count in sweep.skipped.items()]
@@ -149,14 +149,15 @@ def _chosen(
     expected = free.predict(seen)
     lit = expected > expected.min() + FOOT
     errors: dict[str, float] = {}
-    for kind in CURVES:
+    kinds = CURVES if electrons is None else (Gamma,)  # of it alone they can be known
+    for kind in kinds:
         used = ~out & lit if kind is Gamma else ~out
         fit = fit_curve(_curve(kind, sweep, black, top), seen.chosen(used), sites)
         miss = fit.predict(seen.chosen(out)) - seen.value[out]
         errors[kind.kind] = float(np.sqrt(np.mean(miss**2)))
     best = min(errors.values())
     simple = next(
-        k for k in CURVES if errors[k.kind] ** 2 < max(1.02 * best**2, best**2 + ALIKE**2)
+        k for k in kinds if errors[k.kind] ** 2 < max(1.02 * best**2, best**2 + ALIKE**2)
     )
     if simple is Table:
         return free, errors
