@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 import functools
 from typing import Any, cast, Generic, TypeVar
@@ -35,14 +35,15 @@ def _field_names(kind: Any) -> tuple[str, ...]:
     return tuple(item.name for item in fields(kind)) if is_dataclass(kind) else ()
 
 
-def _versions(source: object) -> list[int]:
-    """Return the versions of a tensor, or of the tensors of a dataclass instance."""
+def _tensors(source: object) -> Iterator[torch.Tensor]:
+    """Return a tensor, or the tensors of a dataclass instance and of those in its fields."""
     if isinstance(source, torch.Tensor):
-        return [version(source)]
+        yield source
+        return
     # mypy takes object's own __hash__ for that of the class.
     kind = cast(Hashable, type(source))
-    values = [getattr(source, name) for name in _field_names(kind)]
-    return [version(value) for value in values if isinstance(value, torch.Tensor)]
+    for name in _field_names(kind):
+        yield from _tensors(getattr(source, name))
 
 
 class LatestPacked(Generic[Packed]):
@@ -55,26 +56,30 @@ class LatestPacked(Generic[Packed]):
     def __init__(self) -> None:
         """Start empty."""
         self._sources: list[weakref.ref[object]] = []
+        self._tensors: list[weakref.ref[torch.Tensor]] = []
         self._versions: list[int] = []
         self._packed: Packed | None = None
 
-    def get(self, sources: Iterable[object], pack: Callable[[], Packed]) -> Packed:
+    def get(self, sources: Sequence[object], pack: Callable[[], Packed]) -> Packed:
         """Return the kept result, or the new one of ``pack`` if any source has changed.
 
-        :param sources: tensors, and dataclass instances with tensors in their fields. The order
-            and how often each is named count: a mesh of two instances is packed twice.
+        :param sources: tensors, and frozen dataclass instances with tensors in their fields, or
+            in those of instances in their fields. The order and how often each is named count: a
+            mesh of two instances is packed twice.
         """
-        listed = list(sources)
-        different = {id(source): source for source in listed}.values()
-        versions = [number for source in different for number in _versions(source)]
-        same = (
-            self._packed is not None
-            and versions == self._versions
-            and len(listed) == len(self._sources)
-            and all(ref() is source for ref, source in zip(self._sources, listed, strict=True))
-        )
-        if not same or self._packed is None:
+        if self._packed is None or not self._is_same(sources):
             self._packed = pack()
-            self._sources = [weakref.ref(source) for source in listed]
-            self._versions = versions
+            different = {id(source): source for source in sources}.values()
+            tensors = [tensor for source in different for tensor in _tensors(source)]
+            self._sources = [weakref.ref(source) for source in sources]
+            self._tensors = [weakref.ref(tensor) for tensor in tensors]
+            self._versions = [version(tensor) for tensor in tensors]
         return self._packed
+
+    def _is_same(self, sources: Sequence[object]) -> bool:
+        """Return whether these are the sources of what is kept, and none of them has changed."""
+        return (
+            len(sources) == len(self._sources)
+            and all(ref() is source for ref, source in zip(self._sources, sources, strict=True))
+            and self._versions == [version(ref()) for ref in self._tensors]
+        )

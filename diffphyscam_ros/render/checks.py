@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import math
 
 import numpy as np
@@ -27,22 +28,41 @@ def check_camera_pose(camera_to_world: torch.Tensor) -> None:
         raise ValueError(
             f'camera_to_world has shape {tuple(camera_to_world.shape)}: must be (4, 4)'
         )
-    matrix = camera_to_world.detach().to('cpu', torch.float64).numpy()
-    rotation = matrix[:3, :3]
-    error = np.abs(rotation.T @ rotation - np.eye(3)).max()
-    if not (error < 1e-3 and np.cross(rotation[0], rotation[1]) @ rotation[2] > 0.0):
+    # Plain numbers: of so few, torch and NumPy take several times as long.
+    rows = camera_to_world.detach().to('cpu', torch.float64).tolist()
+    rotation = [row[:3] for row in rows[:3]]
+    across, down, forward = zip(*rotation, strict=True)
+    products = [
+        *((axis, axis, 1.0) for axis in (across, down, forward)),
+        *((across, down, 0.0), (down, forward, 0.0), (forward, across, 0.0)),
+    ]
+    orthonormal = all(abs(_dot(a, b) - wanted) < 1e-3 for a, b, wanted in products)
+    if not (orthonormal and _dot(_cross(across, down), forward) > 0.0):
         raise ValueError(
-            f'camera_to_world has the rotation part {rotation.tolist()}: must be a rotation '
+            f'camera_to_world has the rotation part {rotation}: must be a rotation '
             '(orthonormal to 1e-3, determinant +1); put scale into the poses of the instances'
         )
-    if not np.isfinite(matrix).all():
-        raise ValueError(f'camera_to_world has the position {matrix[:3, 3].tolist()}: not finite')
+    if not all(math.isfinite(number) for row in rows for number in row):
+        position = [row[3] for row in rows[:3]]
+        raise ValueError(f'camera_to_world has the position {position}: not finite')
 
 
-def check_instance_poses(scene: Scene) -> None:
-    """Refuse poses of instances that are not (4, 4), not finite or huge.
+def _dot(a: Sequence[float], b: Sequence[float]) -> float:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
-    :raises ValueError: naming the instance.
+
+def _cross(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
+    return (
+        a[1] * b[2] - a[2] * b[1],
+        a[2] * b[0] - a[0] * b[2],
+        a[0] * b[1] - a[1] * b[0],
+    )
+
+
+def instance_poses(scene: Scene) -> torch.Tensor:
+    """Return the poses of the instances, (I, 4, 4) float64 on the CPU.
+
+    :raises ValueError: for one that is not (4, 4), not finite or huge; it names the instance.
     """
     for instance in scene.instances:
         if instance.pose.shape != (4, 4):
@@ -50,12 +70,22 @@ def check_instance_poses(scene: Scene) -> None:
                 f'pose of instance {instance.name!r} has shape '
                 f'{tuple(instance.pose.shape)}: must be (4, 4)'
             )
-        # NumPy: of so few numbers torch takes several times as long.
-        if not (np.abs(instance.pose.detach().to('cpu', torch.float64).numpy()) <= LARGEST).all():
-            raise ValueError(
-                f'pose of instance {instance.name!r} holds NaN or inf or more than {LARGEST:g}: '
-                'must be finite and in metres'
-            )
+    if not scene.instances:
+        return torch.zeros(0, 4, 4, dtype=torch.float64)
+    # Stacked before they are converted: a step for all instead of one for each.
+    kinds = {(instance.pose.dtype, instance.pose.device) for instance in scene.instances}
+    poses = [instance.pose for instance in scene.instances]
+    if len(kinds) > 1:
+        poses = [pose.to('cpu', torch.float64) for pose in poses]
+    stacked = torch.stack(poses).to('cpu', torch.float64)
+    fits = (np.abs(stacked.detach().numpy()) <= LARGEST).all(axis=(1, 2))
+    if not fits.all():
+        name = scene.instances[int(np.argmin(fits))].name
+        raise ValueError(
+            f'pose of instance {name!r} holds NaN or inf or more than {LARGEST:g}: '
+            'must be finite and in metres'
+        )
+    return stacked
 
 
 def check_surroundings(scene: Scene) -> None:
@@ -65,11 +95,11 @@ def check_surroundings(scene: Scene) -> None:
     """
     world = scene.environment
     for name in ('rotation', 'intensity') if world is not None else ():
-        value = torch.as_tensor(getattr(world, name)).detach()
-        if value.ndim != 0 or not bool(torch.isfinite(value)):
-            raise ValueError(
-                f'{name} of the environment is {value.tolist()}: must be one finite number'
-            )
+        value = getattr(world, name)
+        if isinstance(value, torch.Tensor):
+            value = value.detach().tolist()
+        if isinstance(value, list) or not math.isfinite(value):
+            raise ValueError(f'{name} of the environment is {value}: must be one finite number')
     if scene.background is not None and not all(map(math.isfinite, scene.background)):
         raise ValueError(f'background is {tuple(scene.background)}: must be finite')
 

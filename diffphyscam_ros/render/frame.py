@@ -14,8 +14,8 @@ from diffphyscam_ros.kernels.buffers import BufferPool
 from diffphyscam_ros.render.cache import LatestPacked, needs_grad
 from diffphyscam_ros.render.checks import (
     check_camera_pose,
-    check_instance_poses,
     check_surroundings,
+    instance_poses,
     pinhole_numbers,
     precision,
 )
@@ -27,12 +27,11 @@ from diffphyscam_ros.render.lighting import (
     lighting_needs_grad,
     pack_environment,
 )
-from diffphyscam_ros.render.lights import pack_lights
+from diffphyscam_ros.render.lights import light_tensors, pack_lights, turned_lights
 from diffphyscam_ros.render.materials import (
     material_needs_grad,
     Materials,
     pack_materials,
-    used_textures,
 )
 from diffphyscam_ros.render.topology import face_neighbours
 from diffphyscam_ros.render.visibility import Sight, View
@@ -93,6 +92,14 @@ class Frame:
         )
 
 
+def _inverse(pose: torch.Tensor) -> torch.Tensor:
+    """Return the inverse of a pose, (4, 4) float64 on the CPU."""
+    if pose.requires_grad:
+        return torch.linalg.inv(pose)
+    # For so few numbers NumPy has the inverse before torch has started.
+    return torch.from_numpy(np.linalg.inv(pose.numpy()))
+
+
 class FramePacker:
     """Packs scenes into frames. Meshes, materials and the environment are kept while unchanged.
 
@@ -105,6 +112,7 @@ class FramePacker:
         self._buffers = BufferPool()
         self._geometry: LatestPacked[Geometry] = LatestPacked()
         self._materials: LatestPacked[Materials] = LatestPacked()
+        self._lights: LatestPacked[torch.Tensor] = LatestPacked()
         self._environment: LatestPacked[EnvironmentMaps] = LatestPacked()
         self._neighbours: LatestPacked[npt.NDArray[np.int32]] = LatestPacked()
 
@@ -116,7 +124,7 @@ class FramePacker:
         :raises ValueError: see :class:`diffphyscam_ros.render.renderer.Renderer`.
         """
         check_camera_pose(camera_to_world)
-        check_instance_poses(scene)
+        placed = instance_poses(scene)
         check_surroundings(scene)
         pinhole = pinhole_numbers(intrinsics)
         poses = [instance.pose for instance in scene.instances]
@@ -131,12 +139,8 @@ class FramePacker:
 
         # Poses are combined in float64: far from the origin float32 would shake.
         to_world = camera_to_world.to('cpu', torch.float64)
-        world_to_camera = torch.linalg.inv(to_world)
-        mesh_to_camera = world_to_camera @ (
-            torch.stack([pose.to('cpu', torch.float64) for pose in poses])
-            if poses
-            else torch.zeros(0, 4, 4, dtype=torch.float64)
-        )
+        world_to_camera = _inverse(to_world)
+        mesh_to_camera = world_to_camera @ placed
 
         def here(tensor: torch.Tensor) -> torch.Tensor:
             return tensor.to(self._device, dtype)
@@ -146,7 +150,7 @@ class FramePacker:
         keep_light = keep and not (differentiable and world and needs_grad(world.image))
         illumination = Illumination(
             # Few numbers with many checks: on the CPU these wait for nothing.
-            lights=here(pack_lights(scene.lights, world_to_camera.to(dtype))),
+            lights=here(turned_lights(self._pack_lights(scene), world_to_camera)),
             maps=self._pack_environment(scene, dtype, keep_light),
             turn=here(environment_turn(world.rotation if world else 0.0, to_world)),
             intensity=here(torch.as_tensor(world.intensity if world else 0.0)),
@@ -181,6 +185,14 @@ class FramePacker:
         # Moving vertices keep their faces: while a mesh is optimised this is found once.
         return self._neighbours.get([i.mesh.faces for i in scene.instances], find)
 
+    def _pack_lights(self, scene: Scene) -> torch.Tensor:
+        def pack() -> torch.Tensor:
+            return pack_lights(scene.lights)
+
+        if torch.is_grad_enabled() and any(map(needs_grad, light_tensors(scene.lights))):
+            return pack()
+        return self._lights.get(scene.lights, pack)
+
     def _pack_geometry(self, scene: Scene, dtype: torch.dtype, keep: bool) -> Geometry:
         def pack() -> Geometry:
             return pack_geometry(scene.instances, self._device, dtype)
@@ -191,13 +203,11 @@ class FramePacker:
         def pack() -> Materials:
             return pack_materials(scene.instances, self._device, dtype, self._buffers)
 
-        sources = [i.material for i in scene.instances] + used_textures(scene.instances)
+        if not keep:
+            return pack()
         # Whether a mesh has uvs, normals and colours decides too.
-        return (
-            self._materials.get([*sources, *(i.mesh for i in scene.instances)], pack)
-            if keep
-            else pack()
-        )
+        parts = [part for i in scene.instances for part in (i.material, i.mesh)]
+        return self._materials.get(parts, pack)
 
     def _pack_environment(
         self, scene: Scene, dtype: torch.dtype, keep: bool

@@ -11,11 +11,11 @@ import torch
 
 from diffphyscam_ros.kernels import shade as shade_kernel
 from diffphyscam_ros.kernels.buffers import BufferPool
+from diffphyscam_ros.kernels.frame_tables import normal_matrices
 from diffphyscam_ros.kernels.schedule import spread_order
 from diffphyscam_ros.render.frame import Frame
 from diffphyscam_ros.render.geometry import Geometry
-from diffphyscam_ros.render.interpolation import normal_matrices
-from diffphyscam_ros.render.lighting import Illumination, turned_irradiance
+from diffphyscam_ros.render.lighting import Illumination, turned_irradiance_fast
 from diffphyscam_ros.render.materials import Materials
 from diffphyscam_ros.render.radiance import Radiance
 from diffphyscam_ros.render.reflectance import environment_table
@@ -76,10 +76,10 @@ def environment_arrays(
         black = np.zeros((2, 3), np.float32)
         none = np.zeros((31, 3), np.float32)
         return none, black, np.array([2, 1, 1]), black[:1], np.array([1, 1])
-    if irradiance is None:
-        irradiance = turned_irradiance(maps, illumination.turn, illumination.intensity)
     return (
-        irradiance.detach().numpy(),
+        turned_irradiance_fast(maps, illumination.turn, illumination.intensity)
+        if irradiance is None
+        else irradiance.detach().numpy(),
         maps.glossy.detach().reshape(-1, 3).numpy(),
         np.array(maps.glossy.shape[:3]),
         maps.picture.detach().reshape(-1, 3).numpy(),
@@ -107,14 +107,16 @@ def shade_fused(
     normal, instance = buffers.take(pixels, 3), buffers.take(pixels).view(np.int32)
     alpha = buffers.take(pixels) if frame.layered else NO_ALPHA
     background = illumination.background
-    rotate = normal_matrices(frame.mesh_to_camera).detach().numpy()
+    poses = frame.mesh_to_camera.detach().numpy()
+    rotate = np.empty((len(poses), 3, 3), np.float32)
+    normal_matrices(poses, rotate)
     shade_kernel.shade(
         triangles.numpy(),
         view.width,
         view.height,
         view.pinhole(),
         geometry_arrays(frame.geometry, camera),
-        np.ascontiguousarray(rotate.astype(np.float32)),
+        rotate,
         material_arrays(frame.materials),
         illumination.lights.detach().numpy(),
         visibility_arrays(illumination),

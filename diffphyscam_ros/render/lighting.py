@@ -7,16 +7,22 @@ from dataclasses import dataclass
 import functools
 import math
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
+from diffphyscam_ros.kernels.frame_tables import turn_irradiance
 from diffphyscam_ros.render.cache import needs_grad
 from diffphyscam_ros.render.lights import light_tensors
 from diffphyscam_ros.scene.environment import irradiance, prefilter
-from diffphyscam_ros.scene.irradiance import monomials
+from diffphyscam_ros.scene.irradiance import EXPONENTS, monomials
 from diffphyscam_ros.scene.types import Environment, Scene
+
+Floats = npt.NDArray[np.float32]
 
 GLOSSY_LEVELS = 10
 GLOSSY_HEIGHT = 128  # rows at most; fewer where the picture has fewer
+_EXPONENTS = np.array(EXPONENTS, np.int64)
 
 
 @dataclass(frozen=True)
@@ -102,10 +108,19 @@ def environment_turn(
 ) -> torch.Tensor:
     """Return (3, 3): optical frame → the frame in which the environment's picture is given."""
     angle = torch.as_tensor(rotation, dtype=torch.float64, device='cpu')
-    cosine, sine = angle.cos(), angle.sin()
-    zero, one = torch.zeros_like(angle), torch.ones_like(angle)
-    back = torch.stack([cosine, sine, zero, -sine, cosine, zero, zero, zero, one]).reshape(3, 3)
+    across, along, up = _turning()
+    back = angle.cos() * across + angle.sin() * along + up
     return back.to(camera_to_world.device, camera_to_world.dtype) @ camera_to_world[:3, :3]
+
+
+@functools.lru_cache(maxsize=1)
+@torch.inference_mode(False)  # what is kept must serve gradients too
+def _turning() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return what the cosine and the sine multiply in a turn about z, and the rest, (3, 3)."""
+    across, along = [[1, 0, 0], [0, 1, 0], [0, 0, 0]], [[0, 1, 0], [-1, 0, 0], [0, 0, 0]]
+    up = [[0, 0, 0], [0, 0, 0], [0, 0, 1]]
+    one, other, rest = torch.tensor([across, along, up], dtype=torch.float64)
+    return one, other, rest
 
 
 @functools.lru_cache(maxsize=1)
@@ -130,6 +145,24 @@ def turned_irradiance(
     turned = _product(directions, turn.double().cpu().T)
     seen = _product(monomials(turned), maps.irradiance.double().cpu())
     return (_product(inverse, seen) * intensity.double().cpu()).to(torch.float32)
+
+
+def turned_irradiance_fast(
+    maps: EnvironmentMaps, turn: torch.Tensor, intensity: torch.Tensor
+) -> Floats:
+    """Return the same, of tensors on the CPU and without gradients."""
+    directions, inverse = _probes()
+    out = np.empty((len(EXPONENTS), 3), np.float32)
+    turn_irradiance(
+        maps.irradiance.detach().numpy(),
+        turn.detach().double().numpy(),
+        float(intensity.detach()),
+        directions.numpy(),
+        inverse.numpy(),
+        _EXPONENTS,
+        out,
+    )
+    return out
 
 
 def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

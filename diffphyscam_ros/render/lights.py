@@ -72,8 +72,8 @@ def _cone(light: SpotLight, like: torch.Tensor) -> torch.Tensor:
     return torch.stack([scale, -outer.cos() * scale])
 
 
-def pack_lights(lights: Iterable[Light], world_to_camera: torch.Tensor) -> torch.Tensor:
-    """Return (L, 14) in the optical frame, differentiably in all but sizes and flags.
+def pack_lights(lights: Iterable[Light]) -> torch.Tensor:
+    """Return (L, 14) float64 in the world, differentiably in all but sizes and flags.
 
     ===== ===========================================================================
     0     kind: 0 directional, 1 point, 2 spot
@@ -85,28 +85,40 @@ def pack_lights(lights: Iterable[Light], world_to_camera: torch.Tensor) -> torch
     13    1 if it casts shadows, else 0
     ===== ===========================================================================
 
-    :param world_to_camera: (4, 4); its device and dtype are those of the result.
     :raises ValueError: for a direction without length, a vector that is not (3,) or not finite, a
         cone or a size out of range.
     """
-    rotation, translation = world_to_camera[:3, :3], world_to_camera[:3, 3]
-    like = world_to_camera
+    like = torch.zeros((), dtype=torch.float64)
     rows = []
     for light in lights:
         axis, cone = like.new_zeros(3), like.new_tensor([0.0, 1.0])
         if isinstance(light, DirectionalLight):
             kind = DIRECTIONAL
-            place = -(rotation @ _direction(light.direction, 'direction of a light', like))
+            place = -_direction(light.direction, 'direction of a light', like)
             color = _vector(light.irradiance, 'irradiance of a light', like)
             size = _size(light.angle, 'angle of a light', math.pi / 2)
         else:
             kind = SPOT if isinstance(light, SpotLight) else POINT
-            place = rotation @ _vector(light.position, 'position of a light', like) + translation
+            place = _vector(light.position, 'position of a light', like)
             color = _vector(light.intensity, 'intensity of a light', like)
             size = _size(light.radius, 'radius of a light', math.inf)
         if isinstance(light, SpotLight):
-            axis = rotation @ _direction(light.direction, 'direction of a light', like)
+            axis = _direction(light.direction, 'direction of a light', like)
             cone = _cone(light, like)
         last = like.new_tensor([size, float(light.shadows)])
         rows.append(torch.cat([like.new_tensor([float(kind)]), place, color, axis, cone, last]))
     return torch.stack(rows) if rows else like.new_zeros(0, LIGHT_COLUMNS)
+
+
+def turned_lights(lights: torch.Tensor, world_to_camera: torch.Tensor) -> torch.Tensor:
+    """Return a table (L, 14) of lights in the world in the optical frame.
+
+    :param world_to_camera: (4, 4) of the table's type.
+    """
+    back = world_to_camera[:3, :3].T
+    far = (lights[:, KIND] == DIRECTIONAL)[:, None]
+    place = lights[:, PLACE] @ back
+    place = torch.where(far, place, place + world_to_camera[:3, 3])
+    return torch.cat(
+        [lights[:, :1], place, lights[:, COLOR], lights[:, AXIS] @ back, lights[:, SPOT_SCALE:]], 1
+    )

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from diffphyscam_ros.kernels.frame_tables import are_mirrored
 from diffphyscam_ros.kernels.rasterize import merge_keys, project_vertices, rasterize
 from diffphyscam_ros.render.geometry import Geometry, on_cpu
 
@@ -94,7 +95,8 @@ def culled_signs(
 
     Counter-clockwise triangles have a negative area there; a mirrored mesh turns them round.
     """
-    mirrored = np.linalg.det(mesh_to_camera[:, :3, :3].numpy()) < 0
+    mirrored = np.empty(len(mesh_to_camera), bool)
+    are_mirrored(mesh_to_camera.numpy(), mirrored)
     return np.where(double_sided, 0, np.where(mirrored, -1, 1)).astype(np.int64)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from diffphyscam_ros.render import Intrinsics, Renderer
 from diffphyscam_ros.render.light_samples import sample_lights, SAMPLES
-from diffphyscam_ros.render.lights import pack_lights
+from diffphyscam_ros.render.lights import pack_lights, turned_lights
 from diffphyscam_ros.scene import (
     DirectionalLight,
     Instance,
@@ -144,7 +144,8 @@ def test_a_soft_light_is_counted_point_by_point() -> None:
     material = replace(WHITE, base_color_texture=texture, alpha_mode='mask')
     scene = scene_with(light, material)
     share, start = floor_shares(scene)
-    rows, _ = sample_lights(pack_lights((light,), torch.linalg.inv(POSE)).numpy())
+    in_camera = turned_lights(pack_lights((light,)), torch.linalg.inv(POSE).double())
+    rows, _ = sample_lights(in_camera.float().numpy())
     assert len(rows) == SAMPLES
     points = rows[:, 1:4].astype(np.float64) @ POSE[:3, :3].double().numpy().T
     points = points + POSE[:3, 3].double().numpy()

@@ -1,0 +1,97 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""The few numbers that change with every frame, of which torch would take ten times as long.
+
+Held by tests to ``interpolation.normal_matrices`` and ``lighting.turned_irradiance`` in render.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diffphyscam_ros.kernels.runtime import kernel
+
+_SMALL = 1e-30
+
+
+@kernel()
+def normal_matrices(poses, out):  # type: ignore[no-untyped-def]
+    """Set the matrices that carry mesh normals to the optical frame, not keeping their length.
+
+    :param poses: (I, 4, 4) float64 of the meshes in the optical frame.
+    :param out: (I, 3, 3) float32.
+    """
+    for item in range(poses.shape[0]):
+        m = poses[item]
+        cofactors = np.empty((3, 3))
+        largest = _SMALL
+        for i in range(3):
+            j, k = (i + 1) % 3, (i + 2) % 3
+            for a in range(3):
+                b, c = (a + 1) % 3, (a + 2) % 3
+                cofactors[i, a] = m[j, b] * m[k, c] - m[j, c] * m[k, b]
+                largest = max(largest, abs(cofactors[i, a]))
+        determinant = 0.0
+        for a in range(3):
+            determinant += m[0, a] * cofactors[0, a]
+        scale = (-1.0 if determinant < 0.0 else 1.0) / largest
+        for i in range(3):
+            for a in range(3):
+                out[item, i, a] = np.float32(cofactors[i, a] * scale)
+
+
+@kernel()
+def are_mirrored(poses, out):  # type: ignore[no-untyped-def]
+    """Set whether each pose turns a mesh inside out.
+
+    :param poses: (I, 4, 4) float64.
+    :param out: (I,) bool.
+    """
+    for item in range(poses.shape[0]):
+        m = poses[item]
+        determinant = (
+            m[0, 0] * (m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1])
+            + m[0, 1] * (m[1, 2] * m[2, 0] - m[1, 0] * m[2, 2])
+            + m[0, 2] * (m[1, 0] * m[2, 1] - m[1, 1] * m[2, 0])
+        )
+        out[item] = determinant < 0.0
+
+
+@kernel()
+def turn_irradiance(irradiance, turn, intensity, directions, inverse, exponents, out):  # type: ignore[no-untyped-def]
+    """Set the irradiance as a polynomial of the normal in the optical frame.
+
+    :param irradiance: (31, 3) float32, of the normal in the environment's frame.
+    :param turn: (3, 3) float64, optical frame to the environment's.
+    :param directions: (D, 3) float64, unit, at which the polynomials are made equal.
+    :param inverse: (31, D) float64, pseudo-inverse of the monomials at them.
+    :param exponents: (31, 3) int64 of x, y and z in the monomials.
+    :param out: (31, 3) float32.
+    """
+    count, terms = directions.shape[0], exponents.shape[0]
+    totals = np.zeros((terms, 3))
+    powers = np.ones((3, 7))
+    for number in range(count):
+        for axis in range(3):
+            place = 0.0
+            for a in range(3):
+                place += turn[axis, a] * directions[number, a]
+            for power in range(1, 7):
+                powers[axis, power] = powers[axis, power - 1] * place
+        red, green, blue = 0.0, 0.0, 0.0
+        for term in range(terms):
+            value = (
+                powers[0, exponents[term, 0]]
+                * powers[1, exponents[term, 1]]
+                * powers[2, exponents[term, 2]]
+            )
+            red += value * irradiance[term, 0]
+            green += value * irradiance[term, 1]
+            blue += value * irradiance[term, 2]
+        for term in range(terms):
+            share = inverse[term, number] * intensity
+            totals[term, 0] += share * red
+            totals[term, 1] += share * green
+            totals[term, 2] += share * blue
+    for term in range(terms):
+        for channel in range(3):
+            out[term, channel] = np.float32(totals[term, channel])

@@ -1,0 +1,108 @@
+# Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
+"""What changes with every frame: the quick tables beside torch's, and when they are made anew."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from diffphyscam_ros.kernels.frame_tables import are_mirrored, normal_matrices
+from diffphyscam_ros.render import interpolation
+from diffphyscam_ros.render.cache import LatestPacked
+from diffphyscam_ros.render.lighting import (
+    environment_turn,
+    pack_environment,
+    turned_irradiance,
+    turned_irradiance_fast,
+)
+from diffphyscam_ros.render.lights import pack_lights, turned_lights
+from diffphyscam_ros.scene.transforms import look_at
+from diffphyscam_ros.scene.types import DirectionalLight, Material, PointLight, SpotLight, Texture
+
+
+def some_poses() -> torch.Tensor:
+    """Return (6, 4, 4) float64: turned, scaled, mirrored, flattened, tiny and huge."""
+    poses = torch.eye(4, dtype=torch.float64).repeat(6, 1, 1)
+    poses[:] = look_at((1.0, 2.0, 3.0), (0.1, -0.2, 0.3)).double()
+    scales = ([1, 1, 1], [1, 2, 0.5], [-1, 1, 1], [1, 1, 0], [1e-6] * 3, [1e6, 1e6, -1e6])
+    return poses @ torch.stack(
+        [torch.diag(torch.tensor([*scale, 1.0], dtype=torch.float64)) for scale in scales]
+    )
+
+
+def test_matrices_of_normals_are_those_of_torch() -> None:
+    poses = some_poses()
+    out = np.empty((len(poses), 3, 3), np.float32)
+    normal_matrices(poses.numpy(), out)
+    np.testing.assert_allclose(out, interpolation.normal_matrices(poses), atol=1e-6)
+
+
+def test_mirrored_poses_are_known() -> None:
+    out = np.empty(6, bool)
+    are_mirrored(some_poses().numpy(), out)
+    assert out.tolist() == [False, False, True, False, False, True]
+
+
+def test_irradiance_turned_is_that_of_torch() -> None:
+    image = torch.rand(8, 16, 3, generator=torch.Generator().manual_seed(1))
+    maps = pack_environment(image, torch.device('cpu'), torch.float32)
+    turn = environment_turn(0.7, look_at((1.0, 2.0, 3.0), (0.0, 0.0, 0.0)).double())
+    quick = turned_irradiance_fast(maps, turn, torch.tensor(1.7))
+    torch.testing.assert_close(
+        torch.from_numpy(quick), turned_irradiance(maps, turn, torch.tensor(1.7))
+    )
+
+
+def test_lights_are_turned_as_points_and_directions_are() -> None:
+    lights = (
+        DirectionalLight((0.0, 3.0, -4.0), (1.0, 2.0, 3.0)),
+        PointLight((1.0, 2.0, 3.0), (4.0, 5.0, 6.0)),
+        SpotLight((3.0, 2.0, 1.0), (0.0, 0.0, -2.0), (1.0, 1.0, 1.0), 0.1, 0.4),
+    )
+    back = torch.linalg.inv(look_at((1.0, -2.0, 3.0), (0.3, 0.2, 0.1)).double())
+    table = turned_lights(pack_lights(lights), back)
+    rotation, translation = back[:3, :3], back[:3, 3]
+
+    def vector(*numbers: float) -> torch.Tensor:
+        return torch.tensor(numbers, dtype=torch.float64)
+
+    places = [
+        rotation @ vector(0.0, -0.6, 0.8),
+        rotation @ vector(1.0, 2.0, 3.0) + translation,
+        rotation @ vector(3.0, 2.0, 1.0) + translation,
+    ]
+    torch.testing.assert_close(table[:, 1:4], torch.stack(places))
+    torch.testing.assert_close(table[2, 7:10], rotation @ vector(0.0, 0.0, -1.0))
+    assert not table[:2, 7:10].any()
+    assert table[:, 4:7].tolist() == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [1.0, 1.0, 1.0]]
+
+
+@pytest.mark.parametrize('angle', [0.0, 0.7, -4.0])
+def test_environment_is_turned_about_the_vertical(angle: float) -> None:
+    cosine, sine = np.cos(angle), np.sin(angle)
+    back = torch.tensor([[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, 1.0]]).double()
+    pose = look_at((1.0, 2.0, 3.0), (0.0, 0.0, 0.0)).double()
+    torch.testing.assert_close(environment_turn(angle, pose), back @ pose[:3, :3])
+
+
+def test_packed_anew_when_anything_has_changed_and_only_then() -> None:
+    image, color = torch.zeros(2, 2, 3), torch.ones(3)
+    material = Material(base_color=color, base_color_texture=Texture(image))
+    other = Material()
+    kept: LatestPacked[int] = LatestPacked()
+    count = 0
+
+    def pack() -> int:
+        nonlocal count
+        count += 1
+        return count
+
+    assert [kept.get([material, other], pack) for _ in range(3)] == [1, 1, 1]
+    color += 1.0
+    assert [kept.get([material, other], pack) for _ in range(2)] == [2, 2]
+    image[0, 0] = 1.0  # within what a field holds
+    assert [kept.get([material, other], pack) for _ in range(2)] == [3, 3]
+    assert [kept.get([other, material], pack) for _ in range(2)] == [4, 4]
+    assert [kept.get([other, material, other], pack) for _ in range(2)] == [5, 5]
+    assert kept.get([], pack) == kept.get([], pack) == 6
