@@ -48,11 +48,9 @@ def form_image(
     effective stage it is the given picture).
     """
     light: Floats = image.detach().contiguous().numpy()
-    if not (math.isfinite(light.max()) and math.isfinite(light.min())):
-        light = np.nan_to_num(light, nan=0.0, posinf=BRIGHTEST, neginf=0.0)
     far = None if depth is None else depth.detach().float().contiguous().numpy()
     if min(light.shape[:2]) < 2:  # the kernels mix 2 x 2 pixels
-        given = torch.from_numpy(light), None if far is None else torch.from_numpy(far)
+        given = torch.from_numpy(_finite(light)), None if far is None else torch.from_numpy(far)
         return reference.form_image(*given, settings, sensor, stages, source, target)
 
     mask = vignetting_mask(target, sensor, settings) if 'vignetting' in stages else None
@@ -60,10 +58,12 @@ def form_image(
     chromatic = 'aberration' in stages and not is_achromatic(*colours)
     if 'distortion' in stages or chromatic:
         light, far = _warped(light, far, sensor, stages, source, target, chromatic, mask)
-    elif mask is not None:
-        out = _POOL.take(*light.shape)
-        shade(light, mask, out)
-        light = out
+    else:
+        light = _finite(light)
+        if mask is not None:
+            out = _POOL.take(*light.shape)
+            shade(light, mask, out)
+            light = out
     if 'defocus' in stages and far is not None and sensor.defocus_gain != 0:
         light = _blurred(light, far, settings, sensor)
     if 'glare' in stages and sensor.glare_fraction > 0:
@@ -213,6 +213,13 @@ def _develop(raw: Floats, sensor: SensorModel, soft_clamp: bool, target: Target)
     )
 
 
+def _finite(light: Floats) -> Floats:
+    """Return light where NaN counts as 0 and infinity as 1e9; the same array if none is."""
+    if math.isfinite(light.max()) and math.isfinite(light.min()):
+        return light
+    return np.nan_to_num(light, nan=0.0, posinf=BRIGHTEST, neginf=0.0)
+
+
 def _warped(
     light: Floats,
     far: Floats | None,
@@ -236,9 +243,13 @@ def _warped(
         colours = sensor.chromatic_scale, sensor.chromatic_curve
         places = tables.colour_places(colours, *lens)
         nearest = tables.lens_places(*lens).nearest if moves else places[0].nearest
-        warp_colours(light, given, *places, nearest, shading, out, out_depth)
+        there = *places, nearest
+        if not warp_colours(light, given, *there, shading, out, out_depth):
+            warp_colours(_finite(light), given, *there, shading, out, out_depth)
     else:
-        warp(light, given, tables.lens_places(*lens), shading, out, out_depth)
+        where = tables.lens_places(*lens)
+        if not warp(light, given, where, shading, out, out_depth):
+            warp(_finite(light), given, where, shading, out, out_depth)
     return out, out_depth if moves else far
 
 

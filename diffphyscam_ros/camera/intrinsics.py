@@ -32,8 +32,10 @@ class Intrinsics:
         if self.width < 1 or self.height < 1:
             raise ValueError(f'image size {self.width}x{self.height} px: both must be at least 1')
         for name in ('fx', 'fy'):
-            if not bool((torch.as_tensor(getattr(self, name)) > 0).all()):
-                raise ValueError(f'{name} = {getattr(self, name)} px: must be > 0')
+            value = getattr(self, name)
+            positive = (value > 0).all() if isinstance(value, torch.Tensor) else value > 0
+            if not positive:
+                raise ValueError(f'{name} = {value} px: must be > 0')
 
     @classmethod
     def from_fov(cls, width: int, height: int, horizontal_fov: float) -> Intrinsics:

@@ -74,7 +74,10 @@ class PhysicalCamera:
         Without distortion it is exactly ``sensor.intrinsics(settings)``. The margins are whole
         pixels and carry no gradient; the rest follows the settings differentiably.
         """
-        target = self.sensor.intrinsics(settings)
+        return self._source_of(self.sensor.intrinsics(settings))
+
+    def _source_of(self, target: Intrinsics) -> Intrinsics:
+        """Return the view to render for the camera's own."""
         chromatic = self._is_chromatic()
         straight = not len(self.sensor.distortion_coefficients)
         if 'distortion' not in self.stages or (straight and not chromatic):
@@ -288,11 +291,11 @@ class PhysicalCamera:
                 'be (..., H, W) and (..., H, W, 3) of one size'
             )
         target = self.sensor.intrinsics(settings)
-        source = intrinsics or self.source_intrinsics(settings)
+        source = intrinsics or self._source_of(target)
         if (source.width, source.height) != (width, height) and intrinsics is None:
             source = target
         if (source.width, source.height) != (width, height):
-            wanted = intrinsics or self.source_intrinsics(settings)
+            wanted = intrinsics or self._source_of(target)
             raise ValueError(
                 f'radiance is {width}x{height} px: must be {wanted.width}x{wanted.height} px, '
                 'the size of its intrinsics (None: of source_intrinsics(settings), or of the '

@@ -25,6 +25,7 @@ Indices = npt.NDArray[np.int32]
 _CHUNK = 8  # rows a thread takes at a time
 _ZERO = F32(0.0)
 _THREE = U64(3)
+_ZERO_BITS, _EXPONENT = np.int32(0), np.int32(0x7F800000)
 
 
 class Places(NamedTuple):
@@ -158,20 +159,32 @@ def _mix_channel(source, below, corner, weights, first, channel, line):  # type:
         )
 
 
+@kernel()
+def _is_finite(line):  # type: ignore[no-untyped-def]
+    """Return whether a row holds no NaN and no infinity: their exponents are all ones."""
+    bits, largest = line.view(np.int32), _ZERO_BITS
+    for i in range(bits.size):
+        largest = max(largest, bits[i] & _EXPONENT)
+    return largest < _EXPONENT
+
+
 @kernel(parallel=True)
 def warp(image, depth, places, mask, out, out_depth):  # type: ignore[no-untyped-def]
     """Sample colour bilinearly and depth at the nearest pixel, and vignette on the way.
 
     Equals distortion.distort followed by vignetting.
 
-    :param image: (H, W, 3) contiguous source of at least 2 x 2 pixels; finite.
+    :param image: (H, W, 3) contiguous source of at least 2 x 2 pixels.
     :param depth: (H, W) of the source, or (0, 0) for none.
     :param places: of the result's pixels in the source.
     :param mask: (H', W') vignetting.
     :param out: (H', W', 3).
     :param out_depth: (H', W'), 0 where there is no source; untouched without a depth.
+    :return: whether all of the result is finite: what is not in the source, also where it counts
+        nothing, makes the result so.
     """
     rows, columns = places.corner.shape
+    finite = np.ones(rows, np.bool_)
     source = image.reshape(-1)
     below = U64(3 * image.shape[1])
     distances = depth.reshape(-1)
@@ -184,8 +197,10 @@ def warp(image, depth, places, mask, out, out_depth):  # type: ignore[no-untyped
             _mix_row(source, below, corner, weights, count, line)
             for channel in range(3):
                 _mix_channel(source, below, corner, weights, count, channel, line)
+            finite[row] = _is_finite(line)
             if distances.size > 0:
                 _pick_nearest(distances, places.nearest[row], out_depth[row])
+    return finite.all()
 
 
 @kernel()
@@ -205,6 +220,7 @@ def warp_colours(  # type: ignore[no-untyped-def]
     :param nearest: (H', W') where the depth looks.
     """
     rows, columns = nearest.shape
+    finite = np.ones(rows, np.bool_)
     source = image.reshape(-1)
     below = U64(3 * image.shape[1])
     distances = depth.reshape(-1)
@@ -218,8 +234,10 @@ def warp_colours(  # type: ignore[no-untyped-def]
             _mix_channel(source, below, green.corner[row], weights, 0, 1, line)
             _weigh(blue, row, mask[row], weights)
             _mix_channel(source, below, blue.corner[row], weights, 0, 2, line)
+            finite[row] = _is_finite(line)
             if distances.size > 0:
                 _pick_nearest(distances, nearest[row], out_depth[row])
+    return finite.all()
 
 
 @kernel(parallel=True)
