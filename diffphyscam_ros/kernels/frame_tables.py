@@ -1,16 +1,68 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
 """The few numbers that change with every frame, of which torch would take ten times as long.
 
-Held by tests to ``interpolation.normal_matrices`` and ``lighting.turned_irradiance`` in render.
+Held by tests to torch: ``place``, ``normal_matrices`` and ``turned_irradiance`` in ``render``.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from diffphyscam_ros.kernels.runtime import kernel
 
 _SMALL = 1e-30
+
+
+@kernel()
+def place_scene(camera_to_world, poses, lights, rotation, to_camera, turned, turn):  # type: ignore[no-untyped-def]
+    """Bring meshes, lights and environment to the optical frame.
+
+    :param camera_to_world: (4, 4) float64, rigid.
+    :param poses: (I, 4, 4) float64 of the meshes in the world.
+    :param lights: (L, 14) float64 in the world, see ``render/lights.py``.
+    :param rotation: of the environment about the world's z, rad.
+    :param to_camera: (I, 4, 4) float64, out: the meshes in the optical frame.
+    :param turned: (L, 14) float64, out: the lights in it.
+    :param turn: (3, 3) float64, out: optical frame to the environment's.
+    """
+    m = camera_to_world
+    back = np.zeros((4, 4))  # rigid to 1e-3: the inverse, not the transpose
+    determinant = 0.0
+    for a in range(3):
+        b, c = (a + 1) % 3, (a + 2) % 3
+        for i in range(3):
+            j, k = (i + 1) % 3, (i + 2) % 3
+            back[a, i] = m[j, b] * m[k, c] - m[j, c] * m[k, b]
+        determinant += m[0, a] * back[a, 0]
+    for a in range(3):
+        for i in range(3):
+            back[a, i] /= determinant
+        back[a, 3] = -(back[a, 0] * m[0, 3] + back[a, 1] * m[1, 3] + back[a, 2] * m[2, 3])
+    back[3, 3] = 1.0
+    for item in range(poses.shape[0]):
+        for i in range(4):
+            for a in range(4):
+                total = 0.0
+                for k in range(4):
+                    total += back[i, k] * poses[item, k, a]
+                to_camera[item, i, a] = total
+    for light in range(lights.shape[0]):
+        for column in range(lights.shape[1]):
+            turned[light, column] = lights[light, column]
+        is_point = lights[light, 0] != 0.0
+        for i in range(3):
+            place, axis = back[i, 3] if is_point else 0.0, 0.0
+            for a in range(3):
+                place += back[i, a] * lights[light, 1 + a]
+                axis += back[i, a] * lights[light, 7 + a]
+            turned[light, 1 + i], turned[light, 7 + i] = place, axis
+    cosine, sine = math.cos(rotation), math.sin(rotation)
+    for a in range(3):
+        turn[0, a] = cosine * m[0, a] + sine * m[1, a]
+        turn[1, a] = cosine * m[1, a] - sine * m[0, a]
+        turn[2, a] = m[2, a]
 
 
 @kernel()

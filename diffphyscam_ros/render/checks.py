@@ -45,6 +45,8 @@ def check_camera_pose(camera_to_world: torch.Tensor) -> None:
     if not all(math.isfinite(number) for row in rows for number in row):
         position = [row[3] for row in rows[:3]]
         raise ValueError(f'camera_to_world has the position {position}: not finite')
+    if rows[3] != [0.0, 0.0, 0.0, 1.0]:
+        raise ValueError(f'camera_to_world has the last row {rows[3]}: must be [0, 0, 0, 1]')
 
 
 def _dot(a: Sequence[float], b: Sequence[float]) -> float:

@@ -21,18 +21,18 @@ from diffphyscam_ros.render.checks import (
 )
 from diffphyscam_ros.render.geometry import Geometry, mesh_needs_grad, pack_geometry
 from diffphyscam_ros.render.lighting import (
-    environment_turn,
     EnvironmentMaps,
     Illumination,
     lighting_needs_grad,
     pack_environment,
 )
-from diffphyscam_ros.render.lights import light_tensors, pack_lights, turned_lights
+from diffphyscam_ros.render.lights import light_tensors, pack_lights
 from diffphyscam_ros.render.materials import (
     material_needs_grad,
     Materials,
     pack_materials,
 )
+from diffphyscam_ros.render.placing import place, place_fast
 from diffphyscam_ros.render.topology import face_neighbours
 from diffphyscam_ros.render.visibility import Sight, View
 from diffphyscam_ros.scene.types import Scene
@@ -92,14 +92,6 @@ class Frame:
         )
 
 
-def _inverse(pose: torch.Tensor) -> torch.Tensor:
-    """Return the inverse of a pose, (4, 4) float64 on the CPU."""
-    if pose.requires_grad:
-        return torch.linalg.inv(pose)
-    # For so few numbers NumPy has the inverse before torch has started.
-    return torch.from_numpy(np.linalg.inv(pose.numpy()))
-
-
 class FramePacker:
     """Packs scenes into frames. Meshes, materials and the environment are kept while unchanged.
 
@@ -124,7 +116,7 @@ class FramePacker:
         :raises ValueError: see :class:`diffphyscam_ros.render.renderer.Renderer`.
         """
         check_camera_pose(camera_to_world)
-        placed = instance_poses(scene)
+        in_world = instance_poses(scene)
         check_surroundings(scene)
         pinhole = pinhole_numbers(intrinsics)
         poses = [instance.pose for instance in scene.instances]
@@ -137,22 +129,24 @@ class FramePacker:
             differentiable = differentiable or any(map(needs_grad, moved))
         dtype = precision(scene, moved) if differentiable else torch.float32
 
-        # Poses are combined in float64: far from the origin float32 would shake.
-        to_world = camera_to_world.to('cpu', torch.float64)
-        world_to_camera = _inverse(to_world)
-        mesh_to_camera = world_to_camera @ placed
+        world = scene.environment
+        # Few numbers with many checks: on the CPU these wait for nothing.
+        placed = (place if differentiable else place_fast)(
+            camera_to_world.to('cpu', torch.float64),
+            in_world,
+            self._pack_lights(scene),
+            world.rotation if world else 0.0,
+        )
 
         def here(tensor: torch.Tensor) -> torch.Tensor:
             return tensor.to(self._device, dtype)
 
         keep = dtype == torch.float32
-        world = scene.environment
         keep_light = keep and not (differentiable and world and needs_grad(world.image))
         illumination = Illumination(
-            # Few numbers with many checks: on the CPU these wait for nothing.
-            lights=here(turned_lights(self._pack_lights(scene), world_to_camera)),
+            lights=here(placed.lights),
             maps=self._pack_environment(scene, dtype, keep_light),
-            turn=here(environment_turn(world.rotation if world else 0.0, to_world)),
+            turn=here(placed.turn),
             intensity=here(torch.as_tensor(world.intensity if world else 0.0)),
             background=None
             if scene.background is None
@@ -168,7 +162,7 @@ class FramePacker:
             materials=self._pack_materials(
                 scene, dtype, keep and not (differentiable and material_grad)
             ),
-            mesh_to_camera=mesh_to_camera,
+            mesh_to_camera=placed.mesh_to_camera,
             double_sided=np.array([i.material.double_sided for i in scene.instances], bool),
             illumination=illumination,
             layered=any(i.material.alpha_mode != 'opaque' for i in scene.instances),

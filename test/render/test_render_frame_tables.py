@@ -17,8 +17,15 @@ from diffphyscam_ros.render.lighting import (
     turned_irradiance_fast,
 )
 from diffphyscam_ros.render.lights import pack_lights, turned_lights
+from diffphyscam_ros.render.placing import place, place_fast
 from diffphyscam_ros.scene.transforms import look_at
 from diffphyscam_ros.scene.types import DirectionalLight, Material, PointLight, SpotLight, Texture
+
+LIGHTS = (
+    DirectionalLight((0.0, 3.0, -4.0), (1.0, 2.0, 3.0)),
+    PointLight((1.0, 2.0, 3.0), (4.0, 5.0, 6.0)),
+    SpotLight((3.0, 2.0, 1.0), (0.0, 0.0, -2.0), (1.0, 1.0, 1.0), 0.1, 0.4),
+)
 
 
 def some_poses() -> torch.Tensor:
@@ -29,6 +36,17 @@ def some_poses() -> torch.Tensor:
     return poses @ torch.stack(
         [torch.diag(torch.tensor([*scale, 1.0], dtype=torch.float64)) for scale in scales]
     )
+
+
+@pytest.mark.parametrize('scale', [1.0, 1.0004])  # rigid to 1e-3 is taken
+def test_scene_is_placed_as_by_torch(scale: float) -> None:
+    eye = look_at((1e6, 2.0, 3.0), (1e6 + 1.0, 0.2, 0.1)).double()
+    eye[:3, :3] *= scale
+    given = eye, some_poses(), pack_lights(LIGHTS), 0.7
+    quick, slow = place_fast(*given), place(*given)
+    torch.testing.assert_close(quick.mesh_to_camera, slow.mesh_to_camera, rtol=1e-9, atol=1e-8)
+    torch.testing.assert_close(quick.lights, slow.lights, rtol=1e-9, atol=1e-8)
+    torch.testing.assert_close(quick.turn, slow.turn)
 
 
 def test_matrices_of_normals_are_those_of_torch() -> None:
@@ -55,13 +73,8 @@ def test_irradiance_turned_is_that_of_torch() -> None:
 
 
 def test_lights_are_turned_as_points_and_directions_are() -> None:
-    lights = (
-        DirectionalLight((0.0, 3.0, -4.0), (1.0, 2.0, 3.0)),
-        PointLight((1.0, 2.0, 3.0), (4.0, 5.0, 6.0)),
-        SpotLight((3.0, 2.0, 1.0), (0.0, 0.0, -2.0), (1.0, 1.0, 1.0), 0.1, 0.4),
-    )
     back = torch.linalg.inv(look_at((1.0, -2.0, 3.0), (0.3, 0.2, 0.1)).double())
-    table = turned_lights(pack_lights(lights), back)
+    table = turned_lights(pack_lights(LIGHTS), back)
     rotation, translation = back[:3, :3], back[:3, 3]
 
     def vector(*numbers: float) -> torch.Tensor:
