@@ -79,9 +79,9 @@ from diffphyscam_ros.kernels.scratch import (
     WEIGHT_C,
 )
 
-# Columns of the material flags.
-TEXTURE_BASE, TEXTURE_METAL, TEXTURE_NORMAL, HAS_NORMALS, HAS_COLORS = 0, 1, 2, 3, 4
-TEXTURE_EMISSIVE, TEXTURE_OCCLUSION, ALPHA_MODE = 5, 6, 7
+# Columns of the material flags. Of Python's own numbers numba makes a function for each.
+TEXTURE_BASE, TEXTURE_METAL, TEXTURE_NORMAL, HAS_NORMALS, HAS_COLORS = map(np.int64, range(5))
+TEXTURE_EMISSIVE, TEXTURE_OCCLUSION, ALPHA_MODE = map(np.int64, range(5, 8))
 MASK, BLEND = 1, 2
 # Columns of the material factors; base colour 0 to 2, emissive 5 to 7.
 FACTOR_METALLIC, FACTOR_ROUGHNESS, FACTOR_ALPHA, ALPHA_CUTOFF = 3, 4, 8, 9
