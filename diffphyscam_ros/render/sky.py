@@ -11,23 +11,23 @@ import numpy.typing as npt
 import torch
 
 from diffphyscam_ros.kernels.schedule import spread_order
-from diffphyscam_ros.kernels.shadow import find_shadows, KIND, SHADOWS
-from diffphyscam_ros.kernels.shadow_points import SIDE
 from diffphyscam_ros.kernels.sky import (
-    add_directions,
     BORDER,
+    CELL,
+    CELL_FIELDS,
+    choose_pixels,
     FIELDS,
     find_surfaces,
     share_of_sky,
     STRIDE,
 )
+from diffphyscam_ros.kernels.sky_rays import carry_directions, look_at_sky
 from diffphyscam_ros.render.cache import LatestPacked
 from diffphyscam_ros.render.frame import Frame
-from diffphyscam_ros.render.lights import LIGHT_COLUMNS, PLACE
 from diffphyscam_ros.render.visibility import View
 
 DIRECTIONS = 8
-"""That one pixel looks into; it takes over those of the STRIDE x STRIDE around it."""
+"""That one cell looks into; pixels take over those of the STRIDE x STRIDE around them."""
 
 FINEST = 64  # rows of the picture that directions are drawn from
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of linear sRGB, ITU-R BT.709
@@ -97,7 +97,7 @@ class SkyOcclusion:
         """Start with nothing kept."""
         self._directions: LatestPacked[npt.NDArray[np.float32] | None] = LatestPacked()
         self._surfaces = np.zeros((FIELDS, 0, 0), np.float32)
-        self._sums = np.zeros((2, 0, 0), np.float32)
+        self._cells = np.zeros((CELL_FIELDS, 0, 0), np.float32)
 
     def directions(self, frame: Frame) -> npt.NDArray[np.float32] | None:
         """Return those of :func:`sky_directions` in the optical frame; None without a light."""
@@ -132,36 +132,38 @@ class SkyOcclusion:
         :param casters: of :meth:`diffphyscam_ros.render.casters.CasterPacker.pack`.
         """
         height, width = view.height, view.width
-        fx, fy, cx, cy = view.pinhole()
-        bordered = height + 2 * BORDER, width + 2 * BORDER
-        if self._sums.shape[1:] != bordered:
-            self._surfaces = np.zeros((FIELDS, *bordered), np.float32)
-            self._sums = np.zeros((2, *bordered), np.float32)
+        fx, fy, _, _ = view.pinhole()
+        high, wide = -(-height // CELL), -(-width // CELL)
+        if self._surfaces.shape[1:] != (height, width):
+            self._surfaces = np.empty((FIELDS, height, width), np.float32)
+            self._cells = np.zeros((CELL_FIELDS, high + 2 * BORDER, wide + 2 * BORDER), np.float32)
         seen = triangles.reshape(height, width)
-        find_surfaces(
-            seen, casters[0], casters[1], view.pinhole(), spread_order(height), self._surfaces
-        )
-        lights = np.zeros((DIRECTIONS, LIGHT_COLUMNS), np.float32)
-        lights[:, KIND], lights[:, SHADOWS] = 0.0, 1.0
-        for number, ways in enumerate(directions):
-            top, left = divmod(number, STRIDE)
-            some = np.ascontiguousarray(seen[top::STRIDE, left::STRIDE])
-            if some.size == 0:
-                continue
-            lights[:, PLACE] = ways
-            visible = np.zeros((DIRECTIONS, *some.shape), np.uint8)
-            find_shadows(
-                some.reshape(-1),
-                some.shape[1],
-                some.shape[0],
-                np.array([fx, fy, cx - left, cy - top]) / STRIDE,
-                lights,
-                spread_order(-(-some.shape[0] // SIDE)),
-                casters,
-                visible.reshape(DIRECTIONS, -1),
-            )
-            add_directions(visible, ways, self._surfaces, left, top, self._sums)
-        shares = np.empty((height, width), np.uint8)
         order = spread_order(height)
-        share_of_sky(self._sums, self._surfaces, max(1.0 / fx, 1.0 / fy), order, shares)
+        find_surfaces(seen, casters[0], casters[1], view.pinhole(), order, self._surfaces)
+        pixels = np.empty((high, wide), np.int32)
+        choose_pixels(seen, self._surfaces, pixels, self._cells)
+        rows = spread_order(high)
+        for first in range(STRIDE):  # a quarter at a time: there may be thousands of meshes
+            ways = directions[first * STRIDE : (first + 1) * STRIDE].reshape(-1, 3)
+            some = rows[rows % STRIDE == first]
+            look_at_sky(triangles, pixels, _carry(ways, casters), some, casters, self._cells)
+        shares = np.empty((height, width), np.uint8)
+        share_of_sky(self._cells, self._surfaces, max(1.0 / fx, 1.0 / fy), order, shares)
         return shares.reshape(-1)
+
+
+def _carry(
+    directions: npt.NDArray[np.float32], casters: tuple[npt.NDArray[Any], ...]
+) -> tuple[npt.NDArray[Any], ...]:
+    """Return the argument ``carried`` of :func:`diffphyscam_ros.kernels.sky_rays.look_at_sky`."""
+    top_reach, matrices, reaches = casters[4], casters[6], casters[7]
+    matrices = np.concatenate([matrices, np.eye(3, 4)[None]])
+    count, items = len(directions), len(matrices)
+    carried = (
+        np.empty((count, 3, 3)),
+        np.empty((count, items, 9), np.float32),
+        np.empty((count, items, 9), np.int8),
+        np.empty((count, items, 6)),
+    )
+    carry_directions(directions, matrices, np.append(reaches, top_reach[None], 0), *carried)
+    return carried
