@@ -17,6 +17,7 @@ from diffphyscam_ros.kernels.runtime import kernel
 from diffphyscam_ros.kernels.silhouette_walk import edge_crossing, walk
 
 ZERO = np.float32(0.0)
+TAKES, GIVES = np.uint8(1), np.uint8(2)
 RIM = -3  # RIM − edge instead of an edge's number: the pixel takes the surface's colour at its rim
 
 
@@ -32,7 +33,7 @@ def find_edges(
     camera,
     pinhole,
     near,
-    with_rims,
+    roles,
     shares,
     edges,
     meetings,
@@ -43,7 +44,9 @@ def find_edges(
     :param triangles: (H·W,) int32 and ``depth`` (H·W,) float32 of the picture.
     :param face_instance: (F,) int32.
     :param neighbours: (F, 3) int32, the face across each edge, −1 where there is none.
-    :param with_rims: look for rims; without them pixels take their neighbours' colours alone.
+    :param roles: (H·W,) uint8, ``TAKES`` where the colour of a rim may be taken, ``GIVES`` where
+        the surface may also give one to a neighbour; (0,): all do. Without a rim a pixel takes its
+        neighbour's colour.
     :param shares: (H·W, 2) float32, out: −½ … ½ px, by which the surface at the first pixel
         reaches beyond the border (negative: that at the second), 0 where there is no silhouette.
     :param edges: (H·W, 2) int32, out: 3·face + edge of the silhouette, ``RIM`` minus that where
@@ -98,10 +101,13 @@ def find_edges(
                     cut, weight = edge_crossing(faces, camera, pinhole, edge, here, width, k)
                     share = np.float32(weight * (cut - 0.5))
                     if share != ZERO:
-                        beyond = (share > ZERO) == from_here
+                        rim = (share > ZERO) == from_here
+                        if rim and roles.size > 0:
+                            giver, taker = (here, there) if from_here else (there, here)
+                            rim = roles[giver] == GIVES and roles[taker] >= TAKES
                         shares[here, k] = share
-                        edges[here, k] = RIM - edge if beyond and with_rims else edge
-                        rims[y] += 1 if beyond and with_rims else 0
+                        edges[here, k] = RIM - edge if rim else edge
+                        rims[y] += 1 if rim else 0
                     continue
                 if one < 0 or other < 0 or face_instance[one] == face_instance[other]:
                     continue

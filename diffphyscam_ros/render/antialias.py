@@ -29,6 +29,8 @@ from diffphyscam_ros.kernels.silhouette_walk import FADE
 from diffphyscam_ros.render.rims import Rims
 from diffphyscam_ros.render.visibility import View
 
+ALL_GIVE = np.zeros(0, np.uint8)
+
 
 @dataclass(frozen=True)
 class Silhouettes:
@@ -66,7 +68,7 @@ def find_silhouettes(
     camera: npt.NDArray[np.float32],
     view: View,
     buffers: BufferPool,
-    with_rims: bool = True,
+    roles: npt.NDArray[np.uint8] = ALL_GIVE,
 ) -> Silhouettes:
     """Find where silhouettes pass between pixel centres.
 
@@ -75,7 +77,7 @@ def find_silhouettes(
     :param neighbours: (F, 3) of :func:`diffphyscam_ros.render.topology.face_neighbours`.
     :param camera: (V, 3) vertices in the optical frame.
     :param buffers: lends the memory.
-    :param with_rims: False where a surface's own colour is not what is seen of it.
+    :param roles: (H·W,) of the pixels in rims, see ``kernels/antialias.py``; (0,): all give.
     """
     pixels = view.width * view.height
     shares = buffers.take(pixels, 2)
@@ -93,7 +95,7 @@ def find_silhouettes(
         camera,
         pinhole,
         view.near,
-        with_rims,
+        roles,
         shares,
         edges,
         *counts,

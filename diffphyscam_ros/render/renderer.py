@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 
 from diffphyscam_ros.camera.intrinsics import Intrinsics
 from diffphyscam_ros.kernels.buffers import BufferPool
-from diffphyscam_ros.render.antialias import find_silhouettes
+from diffphyscam_ros.render.antialias import ALL_GIVE, find_silhouettes
 from diffphyscam_ros.render.batches import batch_size, each_view
 from diffphyscam_ros.render.device import (
     check_rasterizer,
@@ -26,7 +26,7 @@ from diffphyscam_ros.render.layers import stack_layers, stack_layers_fused
 from diffphyscam_ros.render.occlusion import Occlusion
 from diffphyscam_ros.render.paths import GradientPath, KernelPath, Path, TorchPath
 from diffphyscam_ros.render.radiance import Radiance
-from diffphyscam_ros.render.rims import shade_rims
+from diffphyscam_ros.render.rims import roles_in_rims, shade_rims
 from diffphyscam_ros.render.shading import Shaded
 from diffphyscam_ros.render.visibility import CpuVisibility, LayeredVisibility, Visibility
 from diffphyscam_ros.scene.types import Scene
@@ -35,6 +35,22 @@ if TYPE_CHECKING:
     from diffphyscam_ros.render.triton_silhouettes import SilhouetteFinder
 
 KEPT_BUFFERS = 48  # eleven for each picture that somebody still holds, sixteen with gradients
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A picture before its silhouettes are smoothed.
+
+    :param triangles: (H·W,) that stand for it.
+    :param arriving: the light at what is seen first.
+    :param roles: (H·W,) of its pixels in rims, see ``kernels/antialias.py``; None: all give.
+    """
+
+    radiance: Radiance
+    path: Path
+    triangles: torch.Tensor
+    arriving: Arriving
+    roles: torch.Tensor | None = None
 
 
 class Renderer:
@@ -132,17 +148,15 @@ class Renderer:
     ) -> Radiance:
         """Draw one picture."""
         frame = self._packer.frame(scene, intrinsics, camera_to_world, self.near)
-        arriving = UNHINDERED
         if frame.layered:
-            radiance, triangles, path = self._draw_layers(scene, frame)
+            drawn = self._draw_layers(scene, frame)
         else:
             triangles = self._visibility.triangles(frame.sight)
             path = self._path(frame)
             arriving = self._arriving(scene, frame, path, triangles)
             radiance = path.shade(triangles, frame.lit(arriving)).radiance
-        if not self.antialias:
-            return radiance
-        return self._smooth(scene, frame, triangles, path, radiance, arriving)
+            drawn = _Drawn(radiance, path, triangles, arriving)
+        return self._smooth(scene, frame, drawn) if self.antialias else drawn.radiance
 
     def _path(self, frame: Frame) -> Path:
         """Choose how a frame is shaded that the visibility has just looked at."""
@@ -163,8 +177,8 @@ class Renderer:
             scene, frame, triangles, path.points(), self.shadows, self.ambient_occlusion
         )
 
-    def _draw_layers(self, scene: Scene, frame: Frame) -> tuple[Radiance, torch.Tensor, Path]:
-        """Draw a frame through which one sees, and return the triangles that stand for it.
+    def _draw_layers(self, scene: Scene, frame: Frame) -> _Drawn:
+        """Draw a frame through which one sees.
 
         The CPU finds them where the device's visibility does not know what is behind.
         """
@@ -173,37 +187,34 @@ class Renderer:
             visibility, sight = self._cpu_visibility, sight.on_cpu()
         first = visibility.triangles(sight, layered=True).to(self.device)
         path = self._path(frame)
+        seen_first = first.clone() if self.antialias else first  # what is behind is written there
+        arriving: list[Arriving] = []
 
         def behind(through: torch.Tensor) -> torch.Tensor:
             asked = through.to(sight.geometry.faces.device)
             return visibility.triangles_behind(asked).to(self.device)
 
         def shade(triangles: torch.Tensor) -> Shaded:
-            arriving = self._arriving(scene, frame, path, triangles)
-            return path.shade(triangles, frame.lit(arriving))
+            arriving.append(self._arriving(scene, frame, path, triangles))
+            return path.shade(triangles, frame.lit(arriving[-1]))
 
         if path.differentiable:
-            return *stack_layers(first, shade, behind), path
-        return *stack_layers_fused(first, shade, behind, self._buffers), path
+            radiance, triangles = stack_layers(first, shade, behind)
+        else:
+            radiance, triangles = stack_layers_fused(first, shade, behind, self._buffers)
+        roles = roles_in_rims(seen_first, triangles, frame) if self.antialias else None
+        return _Drawn(radiance, path, triangles, arriving[0], roles)
 
-    def _smooth(
-        self,
-        scene: Scene,
-        frame: Frame,
-        triangles: torch.Tensor,
-        path: Path,
-        radiance: Radiance,
-        arriving: Arriving,
-    ) -> Radiance:
+    def _smooth(self, scene: Scene, frame: Frame, drawn: _Drawn) -> Radiance:
         """Smooth silhouettes."""
+        radiance, path, triangles = drawn.radiance, drawn.path, drawn.triangles
         color, depth = radiance.color.reshape(-1, 3), radiance.depth.reshape(-1)
         neighbours = self._packer.neighbours(scene, frame.geometry)
-        with_rims = not frame.layered  # a rim's colour may be seen through others there
         if self._finder is not None and isinstance(path, TorchPath):
             on_device = self._finder.find(
-                triangles, depth, frame.geometry, neighbours, path.camera, frame.view, with_rims
+                triangles, depth, frame.geometry, neighbours, path.camera, frame.view, drawn.roles
             )
-            rim_color = shade_rims(on_device.rims, frame, arriving, path.shade)
+            rim_color = shade_rims(on_device.rims, frame, drawn.arriving, path.shade)
             smooth = path.smooth(color, on_device, rim_color)
         else:
             found = find_silhouettes(
@@ -215,8 +226,8 @@ class Renderer:
                 path.points(),
                 frame.view,
                 self._buffers,
-                with_rims,
+                ALL_GIVE if drawn.roles is None else drawn.roles.cpu().numpy(),
             )
-            rim_color = shade_rims(found.rims, frame, arriving, path.shade)
+            rim_color = shade_rims(found.rims, frame, drawn.arriving, path.shade)
             smooth = path.smooth(color, found, rim_color)
         return replace(radiance, color=smooth.reshape(radiance.color.shape))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from diffphyscam_ros.render.frame import Arriving, Frame
+from diffphyscam_ros.render.materials import ALPHA_MODE, OPAQUE
 from diffphyscam_ros.render.shading import CLOSED, Shaded
 
 WIDTH = 128  # of the picture of rims, px
@@ -46,6 +47,25 @@ class Rims:
         second = first + torch.where(self.pairs[:, 1] == 1, width, 1)
         forward = self.shares > 0
         return torch.where(forward, second, first), torch.where(forward, first, second)
+
+
+def roles_in_rims(first: torch.Tensor, triangles: torch.Tensor, frame: Frame) -> torch.Tensor:
+    """Return which pixels of a layered picture take part in rims, (H·W,) uint8.
+
+    What is behind a layer is not seen in its own colour, and what is not opaque may end elsewhere
+    than its triangles do: those do without.
+
+    :param first: (H·W,) the triangles that are seen first.
+    :param triangles: (H·W,) those that stand for the picture.
+    """
+    takes = first == triangles
+    opaque = frame.materials.flags[:, ALPHA_MODE] == OPAQUE
+    faces = frame.geometry.face_instance
+    if len(faces) == 0:
+        return takes.to(torch.uint8)
+    item = faces.index_select(0, first.clamp_min(0).long()).long()
+    gives = takes & (first >= 0) & opaque.index_select(0, item)
+    return takes.to(torch.uint8) + gives.to(torch.uint8)  # TAKES and GIVES
 
 
 def shade_rims(

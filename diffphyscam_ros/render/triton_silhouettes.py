@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from diffphyscam_ros.kernels.antialias import GIVES, TAKES
 from diffphyscam_ros.kernels.meetings import MEETING
 from diffphyscam_ros.kernels.triton_antialias import find_edges
 from diffphyscam_ros.render.antialias import DeviceSilhouettes, edge_shares
@@ -49,14 +50,15 @@ class SilhouetteFinder:
         neighbours: npt.NDArray[np.int32],
         camera: torch.Tensor,
         view: View,
-        with_rims: bool = True,
+        roles: torch.Tensor | None = None,
     ) -> DeviceSilhouettes:
         """Find where silhouettes pass between pixel centres.
 
         :param triangles: (H·W,) int32 and ``depth`` (H·W,) of the picture.
         :param neighbours: (F, 3) of :func:`diffphyscam_ros.render.topology.face_neighbours`.
         :param camera: (V, 3) vertices in the optical frame.
-        :param with_rims: see :func:`diffphyscam_ros.render.antialias.find_silhouettes`.
+        :param roles: (H·W,) uint8 of the pixels in rims, see ``kernels/antialias.py``; None: all
+            give.
         """
         device = triangles.device
         if self._neighbours is None or self._neighbours[0] is not neighbours:
@@ -83,7 +85,11 @@ class SilhouetteFinder:
         )  # fmt: skip
         share = share.float()
         # The surface that ends reaches into the other's pixel: it shows its rim there.
-        beyond = (share != 0) & ((share > 0) == from_first[number]) & with_rims
+        beyond = (share != 0) & ((share > 0) == from_first[number])
+        if roles is not None:
+            ends = torch.stack([first, first + torch.where(axis == 1, view.width, 1)])
+            giver, taker = torch.where(from_first[number], ends, ends.flip(0))
+            beyond &= (roles[giver] == int(GIVES)) & (roles[taker] >= int(TAKES))
         rims = Rims(
             torch.stack([first.int(), axis.int(), found[number]], dim=-1)[beyond],
             share[beyond],

@@ -8,7 +8,7 @@ import torch
 
 from diffphyscam_ros.kernels.buffers import BufferPool
 from diffphyscam_ros.render import Intrinsics
-from diffphyscam_ros.render.antialias import find_silhouettes
+from diffphyscam_ros.render.antialias import ALL_GIVE, find_silhouettes
 from diffphyscam_ros.render.frame import FramePacker
 from diffphyscam_ros.render.geometry import on_cpu
 from diffphyscam_ros.render.paths import TorchPath
@@ -42,7 +42,7 @@ def sunk() -> Scene:
     return Scene((Instance('box', box(0.9), Material(), turned), ball))
 
 
-def assert_equal(scene: Scene) -> tuple[int, int]:
+def assert_equal(scene: Scene, roles: torch.Tensor | None = None) -> tuple[int, int, int]:
     packer = FramePacker(DEVICE)
     pinhole = Intrinsics(48, 37, 40.0, 41.0, 23.3, 18.1)
     frame = packer.frame(scene, pinhole, FRONT, 1e-3)
@@ -61,6 +61,7 @@ def assert_equal(scene: Scene) -> tuple[int, int]:
         path.points(),
         frame.view,
         BufferPool(),
+        ALL_GIVE if roles is None else roles.numpy(),
     )
     found = SilhouetteFinder().find(
         triangles.to(DEVICE),
@@ -69,24 +70,30 @@ def assert_equal(scene: Scene) -> tuple[int, int]:
         neighbours,
         torch.from_numpy(path.points()).to(DEVICE),
         frame.view,
+        None if roles is None else roles.to(DEVICE),
     )
     assert torch.equal(found.edges.cpu(), torch.from_numpy(wanted.edges))
     assert torch.equal(found.meetings.cpu(), torch.from_numpy(wanted.meetings))
     assert torch.equal(found.rims.pairs.cpu(), wanted.rims.pairs)
     assert torch.allclose(found.rims.shares.cpu(), wanted.rims.shares, atol=1e-6)
     assert torch.allclose(found.rims.places.cpu(), wanted.rims.places, atol=1e-5)
-    return int((wanted.edges >= 0).sum()) + len(wanted.rims.pairs), len(wanted.meetings)
+    edges, rims = int((wanted.edges >= 0).sum()), len(wanted.rims.pairs)
+    return edges + rims, len(wanted.meetings), rims
 
 
 def test_silhouettes(rich_scene: Scene) -> None:
-    edges, _ = assert_equal(rich_scene)
+    edges, _, rims = assert_equal(rich_scene)
     assert edges > 150
+    # Some pixels neither give nor take, some only take.
+    roles = torch.randint(3, (48 * 37,), generator=torch.Generator().manual_seed(3))
+    same_edges, _, fewer = assert_equal(rich_scene, roles.to(torch.uint8))
+    assert same_edges == edges and 0 < fewer < rims
 
 
 def test_meetings() -> None:
-    edges, meetings = assert_equal(sunk())
+    edges, meetings, _ = assert_equal(sunk())
     assert edges > 50 and meetings > 10
 
 
 def test_nothing() -> None:
-    assert assert_equal(Scene()) == (0, 0)
+    assert assert_equal(Scene()) == (0, 0, 0)
