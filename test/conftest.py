@@ -8,7 +8,18 @@ from pathlib import Path
 import sys
 
 import pytest
-import torch
+
+# Test runs side by side have a core each: threads of their libraries would only get in each
+# other's way. Processes that tests start, and the kernels, have as many as ever.
+_ALONE = 'PYTEST_XDIST_WORKER' not in os.environ or 'OMP_NUM_THREADS' in os.environ
+if not _ALONE:
+    os.environ['OMP_NUM_THREADS'] = '1'
+import numpy  # noqa: E402, F401, I001: its BLAS reads it
+
+import torch  # noqa: E402
+
+if not _ALONE:
+    del os.environ['OMP_NUM_THREADS']
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(Path(__file__).parent))  # for pretend_cuda
