@@ -14,8 +14,7 @@ import pytest
 _ALONE = 'PYTEST_XDIST_WORKER' not in os.environ or 'OMP_NUM_THREADS' in os.environ
 if not _ALONE:
     os.environ['OMP_NUM_THREADS'] = '1'
-import numpy  # noqa: E402, F401, I001: its BLAS reads it
-
+import numpy  # noqa: E402, F401
 import torch  # noqa: E402
 
 if not _ALONE:
