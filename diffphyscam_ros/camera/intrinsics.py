@@ -33,8 +33,8 @@ class Intrinsics:
             raise ValueError(f'image size {self.width}x{self.height} px: both must be at least 1')
         for name in ('fx', 'fy'):
             value = getattr(self, name)
-            positive = (value > 0).all() if isinstance(value, torch.Tensor) else value > 0
-            if not positive:
+            plain = isinstance(value, float | int)  # of one number torch takes ten times as long
+            if not (value > 0 if plain else (torch.as_tensor(value) > 0).all()):
                 raise ValueError(f'{name} = {value} px: must be > 0')
 
     @classmethod

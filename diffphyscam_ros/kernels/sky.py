@@ -157,5 +157,6 @@ def share_of_sky(cells, surfaces, footprint, order, shares):
                     seen[column] += weight * cells[SEEN, k, m]
                     whole[column] += weight * cells[WHOLE, k, m]
         for column in range(width):
-            part = seen[column] / whole[column] if whole[column] > ZERO else ONE
+            there = whole[column] > ZERO and surfaces[PZ, row, column] > ZERO
+            part = seen[column] / whole[column] if there else ONE
             shares[row, column] = np.uint8(part * np.float32(255.0) + HALF)

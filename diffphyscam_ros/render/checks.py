@@ -45,8 +45,10 @@ def check_camera_pose(camera_to_world: torch.Tensor) -> None:
     if not all(math.isfinite(number) for row in rows for number in row):
         position = [row[3] for row in rows[:3]]
         raise ValueError(f'camera_to_world has the position {position}: not finite')
-    if rows[3] != [0.0, 0.0, 0.0, 1.0]:
-        raise ValueError(f'camera_to_world has the last row {rows[3]}: must be [0, 0, 0, 1]')
+    if any(abs(a - b) > 1e-3 for a, b in zip(rows[3], (0.0, 0.0, 0.0, 1.0), strict=True)):
+        raise ValueError(
+            f'camera_to_world has the last row {rows[3]}: must be [0, 0, 0, 1] to 1e-3'
+        )
 
 
 def _dot(a: Sequence[float], b: Sequence[float]) -> float:
@@ -98,8 +100,8 @@ def check_surroundings(scene: Scene) -> None:
     world = scene.environment
     for name in ('rotation', 'intensity') if world is not None else ():
         value = getattr(world, name)
-        if isinstance(value, torch.Tensor):
-            value = value.detach().tolist()
+        if not isinstance(value, float | int):
+            value = torch.as_tensor(value).detach().tolist()
         if isinstance(value, list) or not math.isfinite(value):
             raise ValueError(f'{name} of the environment is {value}: must be one finite number')
     if scene.background is not None and not all(map(math.isfinite, scene.background)):

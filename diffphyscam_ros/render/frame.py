@@ -26,7 +26,7 @@ from diffphyscam_ros.render.lighting import (
     lighting_needs_grad,
     pack_environment,
 )
-from diffphyscam_ros.render.lights import light_tensors, pack_lights
+from diffphyscam_ros.render.lights import light_numbers, light_tensors, pack_lights
 from diffphyscam_ros.render.materials import (
     material_needs_grad,
     Materials,
@@ -104,7 +104,7 @@ class FramePacker:
         self._buffers = BufferPool()
         self._geometry: LatestPacked[Geometry] = LatestPacked()
         self._materials: LatestPacked[Materials] = LatestPacked()
-        self._lights: LatestPacked[torch.Tensor] = LatestPacked()
+        self._lights: tuple[list[object], torch.Tensor] | None = None
         self._environment: LatestPacked[EnvironmentMaps] = LatestPacked()
         self._neighbours: LatestPacked[npt.NDArray[np.int32]] = LatestPacked()
 
@@ -180,12 +180,12 @@ class FramePacker:
         return self._neighbours.get([i.mesh.faces for i in scene.instances], find)
 
     def _pack_lights(self, scene: Scene) -> torch.Tensor:
-        def pack() -> torch.Tensor:
-            return pack_lights(scene.lights)
-
         if torch.is_grad_enabled() and any(map(needs_grad, light_tensors(scene.lights))):
-            return pack()
-        return self._lights.get(scene.lights, pack)
+            return pack_lights(scene.lights)
+        numbers = light_numbers(scene.lights)
+        if self._lights is None or self._lights[0] != numbers:
+            self._lights = numbers, pack_lights(scene.lights)
+        return self._lights[1]
 
     def _pack_geometry(self, scene: Scene, dtype: torch.dtype, keep: bool) -> Geometry:
         def pack() -> Geometry:

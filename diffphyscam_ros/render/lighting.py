@@ -43,7 +43,7 @@ class EnvironmentMaps:
 class Illumination:
     """All light of a scene, in the optical frame.
 
-    :param lights: (L, 14), see :func:`diffphyscam_ros.render.lights.pack_lights`.
+    :param lights: (L, 14), see :func:`diffphyscam_ros.render.lights.turned_lights`.
     :param maps: the environment, or None.
     :param turn: (3, 3) optical frame → environment picture.
     :param intensity: () multiplies the environment.

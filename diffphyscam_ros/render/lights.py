@@ -1,5 +1,5 @@
 # Copyright 2026 diffphyscam_ros contributors. SPDX-License-Identifier: Apache-2.0
-"""All lights of a scene as one table in the optical frame."""
+"""All lights of a scene as one table: in the world, and turned to the optical frame."""
 
 from __future__ import annotations
 
@@ -30,6 +30,16 @@ def light_tensors(lights: Iterable[Light]) -> list[object]:
         if isinstance(light, SpotLight):
             values += [light.direction, light.inner_angle, light.outer_angle]
     return values
+
+
+def light_numbers(lights: Iterable[Light]) -> list[object]:
+    """Return all that a table is made from, in a form that can be compared."""
+    numbers: list[object] = []
+    for light in lights:
+        numbers.append(type(light))
+        for value in vars(light).values():
+            numbers.append(value.tolist() if hasattr(value, 'tolist') else value)
+    return numbers
 
 
 def _vector(value: object, name: str, like: torch.Tensor) -> torch.Tensor:
@@ -111,7 +121,7 @@ def pack_lights(lights: Iterable[Light]) -> torch.Tensor:
 
 
 def turned_lights(lights: torch.Tensor, world_to_camera: torch.Tensor) -> torch.Tensor:
-    """Return a table (L, 14) of lights in the world in the optical frame.
+    """Return a table (L, 14) of :func:`pack_lights`, brought to the optical frame.
 
     :param world_to_camera: (4, 4) of the table's type.
     """

@@ -18,7 +18,7 @@ class Placed:
     """All of a scene that depends on where its camera is; float64 on the CPU.
 
     :param mesh_to_camera: (I, 4, 4).
-    :param lights: (L, 14), see :func:`diffphyscam_ros.render.lights.pack_lights`.
+    :param lights: (L, 14), see :func:`diffphyscam_ros.render.lights.turned_lights`.
     :param turn: (3, 3) optical frame → environment picture.
     """
 
@@ -35,12 +35,14 @@ def place(
 ) -> Placed:
     """Place a scene before its camera, differentiably.
 
-    :param camera_to_world: (4, 4) float64 on the CPU.
+    :param camera_to_world: (4, 4) float64 on the CPU; its last row counts as (0, 0, 0, 1).
     :param poses: (I, 4, 4) float64 on the CPU.
     :param lights: (L, 14) float64 on the CPU, in the world.
     :param rotation: of the environment about the world's z, rad.
     """
     # In float64: far from the origin float32 would shake.
+    last = camera_to_world.new_tensor([[0.0, 0.0, 0.0, 1.0]])
+    camera_to_world = torch.cat([camera_to_world[:3], last])
     world_to_camera = torch.linalg.inv(camera_to_world)
     return Placed(
         world_to_camera @ poses,
@@ -58,7 +60,7 @@ def place_fast(
     """Do the same without gradients, in a tenth of the time."""
     placed = np.empty(poses.shape), np.empty(lights.shape), np.empty((3, 3))
     place_scene(
-        camera_to_world.detach().numpy(),
+        np.ascontiguousarray(camera_to_world.detach().numpy()),
         poses.detach().numpy(),
         lights.detach().numpy(),
         float(rotation),

@@ -346,7 +346,7 @@ def _light(
 def _arriving(light: torch.Tensor, surface: Surface) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what arrives of an unshadowed light at points that face it, and the way to it.
 
-    :param light: (14,), see :func:`diffphyscam_ros.render.lights.pack_lights`.
+    :param light: (14,), see :func:`diffphyscam_ros.render.lights.turned_lights`.
     :returns: irradiance (3, P) or (3, 1), and unit direction (3, P) or (3, 1).
     """
     power, place = light[COLOR, None], light[PLACE, None]

@@ -91,7 +91,7 @@ def sky_directions(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | 
 
 
 class SkyOcclusion:
-    """Finds it on the CPU: segments towards the light of the environment against triangles."""
+    """Finds it on the CPU: rays towards the light of the environment against triangles."""
 
     def __init__(self) -> None:
         """Start with nothing kept."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from diffphyscam_ros.kernels.frame_tables import are_mirrored, normal_matrices
-from diffphyscam_ros.render import interpolation
+from diffphyscam_ros.render import interpolation, Intrinsics, Renderer
 from diffphyscam_ros.render.cache import LatestPacked
 from diffphyscam_ros.render.lighting import (
     environment_turn,
@@ -18,8 +18,18 @@ from diffphyscam_ros.render.lighting import (
 )
 from diffphyscam_ros.render.lights import pack_lights, turned_lights
 from diffphyscam_ros.render.placing import place, place_fast
+from diffphyscam_ros.scene.primitives import plane
 from diffphyscam_ros.scene.transforms import look_at
-from diffphyscam_ros.scene.types import DirectionalLight, Material, PointLight, SpotLight, Texture
+from diffphyscam_ros.scene.types import (
+    DirectionalLight,
+    Environment,
+    Instance,
+    Material,
+    PointLight,
+    Scene,
+    SpotLight,
+    Texture,
+)
 
 LIGHTS = (
     DirectionalLight((0.0, 3.0, -4.0), (1.0, 2.0, 3.0)),
@@ -119,3 +129,58 @@ def test_packed_anew_when_anything_has_changed_and_only_then() -> None:
     assert [kept.get([other, material], pack) for _ in range(2)] == [4, 4]
     assert [kept.get([other, material, other], pack) for _ in range(2)] == [5, 5]
     assert kept.get([], pack) == kept.get([], pack) == 6
+
+
+VIEW = Intrinsics.from_fov(16, 12, 1.0)
+ABOVE = look_at((0.0, -1.0, 2.0), (0.0, 0.0, 0.0))
+
+
+def board(**surroundings: object) -> Scene:
+    instance = Instance('board', plane(2.0, 2.0), Material(), torch.eye(4))
+    return Scene((instance,), **{'background': (0.0, 0.0, 0.0), **surroundings})
+
+
+@pytest.mark.parametrize('how', ['numpy', 'data', 'inference'])
+def test_a_light_that_moved_in_place_is_seen_where_it_is(how: str) -> None:
+    """Also where torch does not count the change."""
+    renderer, place = Renderer('cpu'), np.array([0.0, 0.0, 1.0], np.float32)
+    with torch.inference_mode(how == 'inference'):
+        position = torch.from_numpy(place) if how == 'numpy' else torch.tensor(place)
+        scene = board(lights=(PointLight(position, (1.0, 1.0, 1.0)),))
+        near = renderer(scene, VIEW, ABOVE).color.mean()
+        if how == 'numpy':
+            place[2] = 3.0
+        else:
+            (position.data if how == 'data' else position)[2] = 3.0
+        far = renderer(scene, VIEW, ABOVE).color
+    assert torch.equal(far, Renderer('cpu')(scene, VIEW, ABOVE).color)
+    assert far.mean() < 0.5 * near
+
+
+def test_the_last_row_of_a_pose_counts_as_it_should_be() -> None:
+    scene = board(lights=(PointLight((0.0, 0.0, 1.0), (1.0, 1.0, 1.0)),))
+    off = ABOVE.clone()
+    off[3] = torch.tensor([1e-4, -1e-4, 2e-4, 1.0002])
+    expected = Renderer('cpu')(scene, VIEW, ABOVE).color
+    for reference in (False, True):
+        renderer = Renderer('cpu', reference=reference)
+        for pose in (off, off.clone().requires_grad_()):
+            torch.testing.assert_close(
+                renderer(scene, VIEW, pose).color.detach(), expected, rtol=1e-3, atol=1e-4
+            )
+    off[3, 0] = 0.1
+    with pytest.raises(ValueError, match=r'last row .* must be \[0, 0, 0, 1\]'):
+        Renderer('cpu')(scene, VIEW, off)
+
+
+@pytest.mark.parametrize('wrong', [(1.0, 2.0), np.array([1.0, 2.0]), torch.ones(2), float('nan')])
+def test_numbers_that_are_none_are_named(wrong: object) -> None:
+    scene = board(environment=Environment(torch.ones(2, 4, 3), rotation=wrong))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r'rotation of the environment is .* one finite number'):
+        Renderer('cpu')(scene, VIEW, ABOVE)
+
+
+@pytest.mark.parametrize('fx', [[5.0, -1.0], np.array([5.0, 0.0]), torch.tensor(-1.0), 0.0])
+def test_focal_lengths_that_are_none_are_named(fx: object) -> None:
+    with pytest.raises(ValueError, match=r'fx = .* px: must be > 0'):
+        Intrinsics(4, 4, fx, 5.0, 1.5, 1.5)  # type: ignore[arg-type]
