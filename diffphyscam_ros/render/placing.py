@@ -63,7 +63,7 @@ def place_fast(
         np.ascontiguousarray(camera_to_world.detach().numpy()),
         poses.detach().numpy(),
         lights.detach().numpy(),
-        float(rotation),
+        float(torch.as_tensor(rotation).detach()),
         *placed,
     )
     return Placed(*map(torch.from_numpy, placed))
