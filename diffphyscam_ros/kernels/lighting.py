@@ -11,9 +11,9 @@ import math
 import numpy as np
 
 from diffphyscam_ros.kernels.arithmetic import clamp, HALF, INVERSE_PI, ONE, TWO, ZERO
+from diffphyscam_ros.kernels.latlong import four_pixels
 from diffphyscam_ros.kernels.rows import mix_fours
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import four_pixels
 from diffphyscam_ros.kernels.scratch import (
     AIM_X,
     AIM_Y,

@@ -11,6 +11,8 @@ from numba import prange
 import numpy as np
 
 from diffphyscam_ros.kernels.arithmetic import ONE, ZERO
+from diffphyscam_ros.kernels.gather import gather_surface
+from diffphyscam_ros.kernels.latlong import aim_at_latlong, four_pixels
 from diffphyscam_ros.kernels.lighting import (
     add_diffuse_environment,
     add_light,
@@ -25,7 +27,6 @@ from diffphyscam_ros.kernels.lighting import (
     weigh_reflection,
 )
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import aim_at_latlong, four_pixels
 from diffphyscam_ros.kernels.scratch import (
     AIM_X,
     AIM_Y,
@@ -43,7 +44,7 @@ from diffphyscam_ros.kernels.scratch import (
     RAY_Y,
     TRIANGLE,
 )
-from diffphyscam_ros.kernels.surface import gather_surface, USES_ALPHA, USES_OCCLUSION
+from diffphyscam_ros.kernels.surface import USES_ALPHA, USES_OCCLUSION
 
 ROWS_PER_TASK = 8
 CLOSED = -2  # in place of a triangle's number: this pixel is not drawn to at all

@@ -11,20 +11,14 @@ from __future__ import annotations
 from numba import prange
 import numpy as np
 
+from diffphyscam_ros.kernels.adjoint_blocks import COLOR, fill_up, read_derivatives
 from diffphyscam_ros.kernels.adjoint_scratch import (
     ADJOINT_FLOATS,
-    END_CLEARED,
-    FIRST_CLEARED,
     TO_AIM_X,
     TO_AIM_Y,
-    TO_ALPHA,
-    TO_B,
-    TO_DEPTH,
-    TO_G,
     TO_NORMAL_X,
     TO_NORMAL_Y,
     TO_NORMAL_Z,
-    TO_R,
     TO_RAY_X,
     TO_RAY_Y,
     TO_SEEN,
@@ -43,6 +37,7 @@ from diffphyscam_ros.kernels.irradiance_adjoint import (
     add_diffuse_environment_adjoint,
     keep_slopes,
 )
+from diffphyscam_ros.kernels.latlong import aim_at_latlong
 from diffphyscam_ros.kernels.lighting import (
     aim_reflection,
     face_viewer,
@@ -63,7 +58,6 @@ from diffphyscam_ros.kernels.materials_adjoint import (
     occlusion_adjoint,
 )
 from diffphyscam_ros.kernels.runtime import kernel
-from diffphyscam_ros.kernels.sampling import aim_at_latlong
 from diffphyscam_ros.kernels.sampling_adjoint import sample_textures_adjoint
 from diffphyscam_ros.kernels.scratch import (
     AIM_X,
@@ -103,30 +97,6 @@ from diffphyscam_ros.kernels.surface_kept import recompute_surface
 # Places in ``wants``.
 SURFACE, CAMERA, NORMALS, UVS, COLORS, ATLAS, GLOSSY, PICTURE = range(8)
 FACTORS, LIGHTS, IRRADIANCE, TURN, ROTATE, PINHOLE, INTENSITY = range(8, 15)
-# Places in ``given``.
-COLOR, DEPTH, NORMAL, ALPHA = range(4)
-
-
-@kernel(fastmath=True)
-def _read_derivatives(s, n, count, to_color, to_depth, to_normal, to_alpha, given):
-    """Fill TO_R, TO_G, TO_B, TO_DEPTH, TO_NORMAL and TO_ALPHA; clear the other sums."""
-    for i in range(FIRST_CLEARED, END_CLEARED):
-        s[i] = ZERO
-    for i in range(BLOCK):
-        s[TO_R + i] = s[TO_G + i] = s[TO_B + i] = s[TO_ALPHA + i] = ZERO
-        s[TO_NORMAL_X + i] = s[TO_NORMAL_Y + i] = s[TO_NORMAL_Z + i] = ZERO
-    for i in range(count):
-        pixel = np.uint32(n[PIXEL + i])
-        if given[COLOR]:
-            s[TO_R + i], s[TO_G + i] = to_color[pixel, 0], to_color[pixel, 1]
-            s[TO_B + i] = to_color[pixel, 2]
-        if given[DEPTH]:
-            s[TO_DEPTH + i] = to_depth[pixel]
-        if given[NORMAL]:
-            s[TO_NORMAL_X + i], s[TO_NORMAL_Y + i] = to_normal[pixel, 0], to_normal[pixel, 1]
-            s[TO_NORMAL_Z + i] = to_normal[pixel, 2]
-        if given[ALPHA]:
-            s[TO_ALPHA + i] = to_alpha[pixel]
 
 
 @kernel(fastmath=True)
@@ -289,14 +259,6 @@ def _missed_adjoint(
     rays_adjoint(s, step_x, step_y, band, to_pinhole)
 
 
-@kernel(fastmath=True, inline=True)
-def _fill_up(s, n, count):
-    """Make the rest of a block copies of its first pixel: valid, and without derivatives."""
-    for i in range(count, BLOCK):
-        s[RAY_X + i], s[RAY_Y + i] = s[RAY_X], s[RAY_Y]
-        n[PIXEL + i], n[TRIANGLE + i] = n[PIXEL], n[TRIANGLE]
-
-
 @kernel(parallel=True, fastmath=True)
 def shade_adjoint(
     triangles,
@@ -382,8 +344,8 @@ def shade_adjoint(
                 empty[PIXEL + misses] = pixel
                 misses += 1
             if count == BLOCK or (count > 0 and pixel == last):
-                _fill_up(s, n, count)
-                _read_derivatives(s, n, count, to_color, to_depth, to_normal, to_alpha, given)
+                fill_up(s, n, count)
+                read_derivatives(s, n, count, to_color, to_depth, to_normal, to_alpha, given)
                 uses, runs = recompute_surface(s, n, step_x, step_y, geometry, rotate, materials)
                 if given[COLOR]:
                     _light_adjoint(
@@ -396,8 +358,8 @@ def shade_adjoint(
                 )  # fmt: skip
                 count = 0
             if misses == BLOCK or (misses > 0 and pixel == last):
-                _fill_up(missed, empty, misses)
-                _read_derivatives(
+                fill_up(missed, empty, misses)
+                read_derivatives(
                     missed, empty, misses, to_color, to_depth, to_normal, to_alpha, given
                 )
                 _missed_adjoint(
