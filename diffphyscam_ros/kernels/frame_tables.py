@@ -15,6 +15,20 @@ from diffphyscam_ros.kernels.runtime import kernel
 _SMALL = 1e-30
 
 
+@kernel(inline=True)
+def _cofactor(m, i, a):  # type: ignore[no-untyped-def]
+    """Return one cofactor of the upper left 3 x 3 of a matrix."""
+    j, k, b, c = (i + 1) % 3, (i + 2) % 3, (a + 1) % 3, (a + 2) % 3
+    return m[j, b] * m[k, c] - m[j, c] * m[k, b]
+
+
+@kernel(inline=True)
+def _determinant(m):  # type: ignore[no-untyped-def]
+    return (
+        m[0, 0] * _cofactor(m, 0, 0) + m[0, 1] * _cofactor(m, 0, 1) + m[0, 2] * _cofactor(m, 0, 2)
+    )
+
+
 @kernel()
 def place_scene(camera_to_world, poses, lights, rotation, to_camera, turned, turn):  # type: ignore[no-untyped-def]
     """Bring meshes, lights and environment to the optical frame.
@@ -29,16 +43,10 @@ def place_scene(camera_to_world, poses, lights, rotation, to_camera, turned, tur
     """
     m = camera_to_world
     back = np.zeros((4, 4))  # rigid to 1e-3: the inverse, not the transpose
-    determinant = 0.0
-    for a in range(3):
-        b, c = (a + 1) % 3, (a + 2) % 3
-        for i in range(3):
-            j, k = (i + 1) % 3, (i + 2) % 3
-            back[a, i] = m[j, b] * m[k, c] - m[j, c] * m[k, b]
-        determinant += m[0, a] * back[a, 0]
+    determinant = _determinant(m)
     for a in range(3):
         for i in range(3):
-            back[a, i] /= determinant
+            back[a, i] = _cofactor(m, i, a) / determinant
         back[a, 3] = -(back[a, 0] * m[0, 3] + back[a, 1] * m[1, 3] + back[a, 2] * m[2, 3])
     back[3, 3] = 1.0
     for item in range(poses.shape[0]):
@@ -77,15 +85,10 @@ def normal_matrices(poses, out):  # type: ignore[no-untyped-def]
         cofactors = np.empty((3, 3))
         largest = _SMALL
         for i in range(3):
-            j, k = (i + 1) % 3, (i + 2) % 3
             for a in range(3):
-                b, c = (a + 1) % 3, (a + 2) % 3
-                cofactors[i, a] = m[j, b] * m[k, c] - m[j, c] * m[k, b]
+                cofactors[i, a] = _cofactor(m, i, a)
                 largest = max(largest, abs(cofactors[i, a]))
-        determinant = 0.0
-        for a in range(3):
-            determinant += m[0, a] * cofactors[0, a]
-        scale = (-1.0 if determinant < 0.0 else 1.0) / largest
+        scale = (-1.0 if _determinant(m) < 0.0 else 1.0) / largest
         for i in range(3):
             for a in range(3):
                 out[item, i, a] = np.float32(cofactors[i, a] * scale)
@@ -99,13 +102,7 @@ def are_mirrored(poses, out):  # type: ignore[no-untyped-def]
     :param out: (I,) bool.
     """
     for item in range(poses.shape[0]):
-        m = poses[item]
-        determinant = (
-            m[0, 0] * (m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1])
-            + m[0, 1] * (m[1, 2] * m[2, 0] - m[1, 0] * m[2, 2])
-            + m[0, 2] * (m[1, 0] * m[2, 1] - m[1, 1] * m[2, 0])
-        )
-        out[item] = determinant < 0.0
+        out[item] = _determinant(poses[item]) < 0.0
 
 
 @kernel()

@@ -62,11 +62,9 @@ def find_surfaces(triangles, faces, camera, pinhole, order, surfaces):
                     depth = (nx * ax + ny * ay + nz * az) / away
                     scale = -1.0 / length if away > 0.0 else 1.0 / length
                     nx, ny, nz = nx * scale, ny * scale, nz * scale
-            surfaces[NX, row, column], surfaces[NY, row, column], surfaces[NZ, row, column] = (
-                nx,
-                ny,
-                nz,
-            )
+            surfaces[NX, row, column] = nx
+            surfaces[NY, row, column] = ny
+            surfaces[NZ, row, column] = nz
             surfaces[PX, row, column] = x * depth
             surfaces[PY, row, column] = y * depth
             surfaces[PZ, row, column] = depth

@@ -182,7 +182,7 @@ def _find_stop(axes, slopes, corners, shifts, ox, oy, oz, close, own, work, cast
     :param last: (2,) int64 triangle and instance that stopped a ray before, tried first; out: that
         stop this one.
     """
-    offsets, stack, top_stack = work
+    offsets, top_offsets, stack, top_stack = work
     faces, camera, top_nodes, top_children, _ = casters[:5]
     instances, _, _, nodes, children = casters[5:10]
     textures, alphas, uvs, atlas = casters[10:]
@@ -194,13 +194,13 @@ def _find_stop(axes, slopes, corners, shifts, ox, oy, oz, close, own, work, cast
     at_v = axes[1, 0] * ox + axes[1, 1] * oy + axes[1, 2] * oz
     at_w = axes[2, 0] * ox + axes[2, 1] * oy + axes[2, 2] * oz
     top = len(slopes) - 1
+    _offset(shifts[top], at_u, at_v, at_w, top_offsets)
     top_stack[0] = 0
     top_depth = 1
     while top_depth > 0:
         top_depth -= 1
         top_node = top_stack[top_depth]
-        _offset(shifts[top], at_u, at_v, at_w, offsets)
-        top_bits = _look(slopes[top], corners[top], offsets, top_nodes, top_node)
+        top_bits = _look(slopes[top], corners[top], top_offsets, top_nodes, top_node)
         while top_bits != 0:
             top_child = top_children[top_node, LOWEST[top_bits - 1]]
             top_bits &= top_bits - 1
@@ -212,6 +212,7 @@ def _find_stop(axes, slopes, corners, shifts, ox, oy, oz, close, own, work, cast
                 continue
             item = -2 - top_child
             root, first = instances[item, ROOT], instances[item, FIRST_FACE]
+            pane, alpha = textures[item], alphas[item]
             _offset(shifts[item], at_u, at_v, at_w, offsets)
             stack[0] = root
             depth = 1
@@ -229,7 +230,6 @@ def _find_stop(axes, slopes, corners, shifts, ox, oy, oz, close, own, work, cast
                     face = first - 2 - child
                     if child == EMPTY or face == own:
                         continue
-                    pane, alpha = textures[item], alphas[item]
                     if _stops(
                         axes, ox, oy, oz, close, faces, face, camera, pane, alpha, uvs, atlas
                     ):
@@ -256,7 +256,12 @@ def look_at_sky(triangles, pixels, carried, rows, casters, cells):
     for task in prange(rows.shape[0]):
         row = rows[task]
         i = row + BORDER
-        work = np.zeros(5, np.float32), np.zeros(STACK, np.int32), np.zeros(STACK, np.int32)
+        work = (
+            np.zeros(5, np.float32),
+            np.zeros(5, np.float32),
+            np.zeros(STACK, np.int32),
+            np.zeros(STACK, np.int32),
+        )
         last = np.full(2, -1, np.int64)
         # One direction after the other: rays beside each other meet the same boxes.
         for left in range(STRIDE):
